@@ -1,0 +1,1 @@
+"""From disk, or from the generator, to samples."""

@@ -1,0 +1,46 @@
+"""What every data set offers, whatever lies behind it: files in some format, or a generator."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from neocog.types import Objects, Sample
+
+
+class Dataset(Protocol):
+    """One split of a data set. Reading never writes, and `data[i]` is a pure function of i."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables: the folder's name, or `scenes:std`."""
+
+    @property
+    def format(self) -> str:
+        """How it is stored: `voc`, `coco`, `yolo`, `scenes`, ..."""
+
+    @property
+    def split(self) -> str:
+        """Which split this is: `train`, `val`, `trainval`, `test`, ..."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the K classes; label k is `classes[k]`."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Hex digest of names, sizes, classes and annotations: equal only if the truth is equal."""
+
+    def __len__(self) -> int:
+        """Number of images."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image and truth. Raises DataError, naming the file, when the image cannot be read."""
+
+    def identity(self, index: int) -> str:
+        """A stable name of one image (a relative path, or `std/train/17`), for messages and results."""
+
+    def size(self, index: int) -> tuple[int, int]:
+        """(height, width) of one image as shown, without decoding its pixels."""
+
+    def objects(self, index: int) -> Objects:
+        """The truth of one image, without decoding its pixels."""
