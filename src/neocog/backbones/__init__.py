@@ -1,0 +1,1 @@
+"""Images to named feature maps; each backbone states its channels and strides."""
