@@ -1,0 +1,83 @@
+"""Faster R-CNN: the regions come from the features themselves.
+
+Ren, He, Girshick, Sun 2015, arXiv:1506.01497. Trained jointly: one network, four losses, and no gradient
+through the coordinates of the proposals ("approximate joint training").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from neocog.backbones.backbone import Backbone
+from neocog.ops.coder import BoxCoder
+from neocog.ops.roi import roi_align, roi_pool
+from neocog.parts.regions import (
+    RegionOptions,
+    Regions,
+    TwoLayerHead,
+    choose_regions,
+    region_decode,
+    region_loss,
+)
+from neocog.parts.rpn import RPN, RPNOptions, RPNOutput
+from neocog.types import Batch, Detections, Features, Task
+
+
+@dataclass(frozen=True)
+class FasterRCNNOptions:
+    """Defaults: the paper's detector on VGG-16."""
+
+    level: str = "conv5_3"  # the feature map that regions are proposed on and read from
+    pool: int = 7  # cells a side of a pooled region
+    align: bool = False  # RoIAlign (He et al. 2017) in place of the paper's RoI max-pooling
+    hidden: int = 4096
+    dropout: float = 0.5
+    rpn: RPNOptions = RPNOptions()
+    regions: RegionOptions = RegionOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class FasterRCNNOutput:
+    features: Features
+    rpn: RPNOutput
+    regions: Regions
+    logits: Tensor  # (R, K + 1), background last
+    deltas: Tensor  # (R, 4K)
+
+
+class FasterRCNN(nn.Module):
+    """Backbone, region proposal network, pooled regions, two-layer head. K classes, R regions over the batch."""
+
+    task = Task.DETECT
+
+    def __init__(self, backbone: Backbone, classes: int, options: FasterRCNNOptions | None = None) -> None:
+        super().__init__()
+        self.options = options = options or FasterRCNNOptions()
+        self.classes, self.coder = classes, BoxCoder()
+        channels, self.stride = backbone.channels[options.level], backbone.strides[options.level]
+        self.backbone = backbone
+        self.rpn = RPN(channels, self.stride, options.rpn)
+        self.head = TwoLayerHead(channels, options.pool, options.hidden, classes, options.dropout)
+
+    def forward(self, batch: Batch) -> FasterRCNNOutput:
+        level, pool = self.options.level, roi_align if self.options.align else roi_pool
+        features = self.backbone(batch.images, until=level)
+        rpn = self.rpn(features.maps[level], batch)
+        regions = choose_regions(rpn.proposals, batch, self.classes, self.options.regions)
+        size = (self.options.pool, self.options.pool)
+        pooled = pool(features.maps[level], regions.boxes, regions.images, size, 1 / self.stride)
+        logits, deltas = self.head(pooled)
+        return FasterRCNNOutput(features, rpn, regions, logits, deltas)
+
+    def loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
+        return self.rpn.loss(output.rpn, batch) | region_loss(
+            output.regions, output.logits, output.deltas, self.coder
+        )
+
+    def decode(self, output: FasterRCNNOutput, batch: Batch) -> list[Detections]:
+        """Detections of each image, in pixels of the network's input, best first."""
+        return region_decode(
+            output.regions, output.logits, output.deltas, self.coder, batch, self.options.regions
+        )

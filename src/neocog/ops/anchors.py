@@ -1,0 +1,47 @@
+"""The RPN's anchors: boxes of several scales and ratios at every cell of a feature map.
+
+Ren et al. 2015 (Faster R-CNN) and py-faster-rcnn's `generate_anchors.py`, number for number. There boxes are
+inclusive (base 0,0,15,15); here they are half-open, so anchor 0 is (-84, -40, 100, 56) instead of (-84, -40, 99, 55).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+BASE = 16
+"""Side in pixels of the box that scales multiply (the paper's stride), whatever the map's own stride."""
+
+
+def base_anchors(
+    scales: Sequence[float] = (8, 16, 32), ratios: Sequence[float] = (0.5, 1, 2)
+) -> Tensor:
+    """Anchors (A, 4) around the origin, ratio outer, scale inner; ratio = height / width.
+
+    Widths and heights are rounded at the base size before scaling, as the authors do, so areas are only
+    nearly (16 * scale) squared.
+    """
+    anchors = []
+    for ratio in ratios:
+        width = round((BASE * BASE / ratio) ** 0.5)
+        height = round(width * ratio)
+        anchors += [
+            (-width * scale / 2, -height * scale / 2, width * scale / 2, height * scale / 2) for scale in scales
+        ]
+    return torch.tensor(anchors, dtype=torch.float32)
+
+
+def grid_anchors(base: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
+    """Base anchors (A, 4) at every cell of a map of `shape` (rows, columns): (rows * columns * A, 4).
+
+    Order: row, column, anchor. The centre of cell (i, j) is (stride * (j + 1/2), stride * (i + 1/2)): in
+    continuous coordinates, the receptive-field centre of conv5_3 in VGG-16.
+    """
+    rows, columns = shape
+    y = (torch.arange(rows, dtype=base.dtype, device=base.device) + 0.5) * stride
+    x = (torch.arange(columns, dtype=base.dtype, device=base.device) + 0.5) * stride
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    centres = torch.stack([x, y, x, y], dim=-1)
+    return (centres[:, :, None] + base).reshape(-1, 4)
