@@ -1,0 +1,1 @@
+"""Measurement: how good an answer is, by the definitions the field agreed on."""
