@@ -1,0 +1,263 @@
+"""From a data set to batches: the order, the workers, and what happens to a picture that cannot be read.
+
+Training reads an endless stream: the permutations of epoch 0, 1, 2, ... one after another, cut into batches
+of equal size. A batch may run over the border of two epochs, so every picture is seen equally often and none
+is dropped. The number of a step is its place in that stream; it names the batch completely, and resuming is
+starting at a later step. Nothing depends on the number of workers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.utils.data
+
+from neocog.data.dataset import Dataset
+from neocog.errors import DataError, UsageError
+from neocog.ops.rng import generator
+from neocog.types import Batch, Frame, Objects, Sample, SampleKey
+
+FAULT_LIMIT = 0.1
+"""The share of a data set's pictures that may be unreadable before loading stops."""
+
+PREFETCH = 3
+"""Batches that each worker prepares ahead."""
+
+
+class Loader:
+    """Batches of one data set. Iterating starts at `start_step` each time; one iteration at a time.
+
+    A picture that cannot be read is left out of its batch and noted once in `faults`; a batch of which
+    nothing is left is not given, and its step number is passed over. Neither changes any other batch.
+    """
+
+    faults: list[str]
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        transform: Callable[[Sample], Sample],
+        *,
+        batch_size: int,
+        seed: int = 0,
+        workers: int = 0,
+        start_step: int = 0,
+        steps: int | None = None,
+        stride: int = 32,
+        shuffle: bool = True,
+    ) -> None:
+        """`steps` is where the stream ends (counted from 0, not from `start_step`); None never ends.
+
+        With `shuffle` off the stream is one pass in the data set's order, under epoch 0, and its last batch
+        may be smaller. Images are padded to the largest of their batch, rounded up to a multiple of `stride`.
+        """
+        if batch_size < 1 or workers < 0 or start_step < 0 or stride < 1:
+            raise UsageError(
+                f"loader: needs batch_size and stride of 1 or more, workers and start_step of 0 or more; got "
+                f"batch_size={batch_size}, stride={stride}, workers={workers}, start_step={start_step}"
+            )
+        if len(dataset) == 0:
+            raise DataError(f"{dataset.name}: no images in the split '{dataset.split}'; choose another split")
+        self.faults = []
+        self._faulty: set[int] = set()
+        self._count = len(dataset)
+        self._name = dataset.name
+        if not shuffle:
+            one_pass = math.ceil(self._count / batch_size)
+            steps = one_pass if steps is None else min(steps, one_pass)
+        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle)
+        self._reader = _Reader(dataset, transform, stride)
+        self._workers = workers
+        self._pool: torch.utils.data.DataLoader[_Packed] | None = None
+
+    def __len__(self) -> int:
+        """Steps that an iteration passes; TypeError for an endless stream."""
+        return len(self._plan)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Raises DataError when a worker dies, or when more than a tenth of all pictures cannot be read."""
+        for packed in self._packed():
+            self._note(packed.faults)
+            if packed.keys:
+                yield _unpack(packed)
+
+    def _packed(self) -> Iterator[_Packed]:
+        if self._workers == 0:
+            return map(self._reader.__getitem__, self._plan)
+        if self._pool is None:
+            self._pool = torch.utils.data.DataLoader(
+                self._reader,
+                batch_size=None,
+                sampler=self._plan,
+                collate_fn=_as_it_is,
+                num_workers=self._workers,
+                prefetch_factor=PREFETCH,
+                persistent_workers=True,
+                generator=torch.Generator(),  # or it would draw from, and so change, the global one
+            )
+        return _mend(iter(self._pool), self._name)
+
+    def _note(self, faults: tuple[tuple[int, str], ...]) -> None:
+        for index, message in faults:
+            if index not in self._faulty:
+                self._faulty.add(index)
+                self.faults.append(message)
+        if len(self._faulty) > FAULT_LIMIT * self._count:
+            raise DataError(
+                f"{self._name}: {len(self._faulty)} of {self._count} images cannot be read, more than "
+                f"{FAULT_LIMIT:.0%}; run `neocog data check` on it. The last: {self.faults[-1]}"
+            )
+
+
+def evaluation_loader(
+    dataset: Dataset,
+    transform: Callable[[Sample], Sample],
+    *,
+    batch_size: int,
+    workers: int = 0,
+    stride: int = 32,
+) -> Loader:
+    """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller."""
+    return Loader(dataset, transform, batch_size=batch_size, workers=workers, stride=stride, shuffle=False)
+
+
+class _Request(NamedTuple):
+    """What one step asks for."""
+
+    step: int
+    keys: tuple[SampleKey, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which samples each step uses, computed from the step's number alone."""
+
+    count: int
+    batch_size: int
+    seed: int
+    start: int
+    stop: int | None
+    shuffle: bool
+
+    def __len__(self) -> int:
+        if self.stop is None:
+            raise TypeError("an endless loader has no length; give it `steps`")
+        return max(0, self.stop - self.start)
+
+    def __iter__(self) -> Iterator[_Request]:
+        epoch, order = -1, np.arange(self.count)
+        for step in itertools.count(self.start) if self.stop is None else range(self.start, self.stop):
+            first = step * self.batch_size
+            end = first + self.batch_size if self.shuffle else min(first + self.batch_size, self.count)
+            keys = []
+            for position in range(first, end):
+                if self.shuffle and position // self.count != epoch:
+                    epoch = position // self.count
+                    order = generator(SampleKey(self.seed, epoch, 0), "order").permutation(self.count)
+                keys.append(SampleKey(self.seed, max(0, epoch), int(order[position % self.count])))
+            yield _Request(step, tuple(keys))
+
+
+class _Packed(NamedTuple):
+    """A batch on its way between processes.
+
+    One tensor travels in shared memory; the rest is small and goes as NumPy arrays through the pipe, since
+    each shared tensor that a program keeps would hold a file descriptor open.
+    """
+
+    step: int
+    images: torch.Tensor  # (B, H, W, 3) uint8
+    sizes: tuple[tuple[int, int], ...]
+    frames: tuple[Frame, ...]
+    keys: tuple[SampleKey, ...]
+    objects: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # boxes, labels, ignore of all objects
+    counts: tuple[int, ...]  # objects of each image
+    faults: tuple[tuple[int, str], ...]
+
+
+@dataclass(frozen=True)
+class _Reader(torch.utils.data.Dataset["_Packed"]):
+    """Reads, transforms and packs one step's samples: what a worker does."""
+
+    dataset: Dataset
+    transform: Callable[[Sample], Sample]
+    stride: int
+
+    def __getitem__(self, request: _Request) -> _Packed:
+        samples, faults = [], []
+        for key in request.keys:
+            try:
+                samples.append(self.transform(replace(self.dataset[key.index], key=key)))
+            except DataError as error:
+                faults.append((key.index, str(error)))
+        return _pack(request.step, samples, tuple(faults), self.stride)
+
+
+def _pack(step: int, samples: list[Sample], faults: tuple[tuple[int, str], ...], stride: int) -> _Packed:
+    sizes = tuple((sample.image.shape[0], sample.image.shape[1]) for sample in samples)
+    height, width = (stride * math.ceil(max(sides) / stride) for sides in zip((0, 0), *sizes, strict=True))
+    images = torch.zeros(len(samples), height, width, 3, dtype=torch.uint8)
+    canvas = images.numpy()
+    for place, sample in enumerate(samples):
+        canvas[place, : sizes[place][0], : sizes[place][1]] = sample.image
+    targets = [sample.target for sample in samples if sample.target is not None]
+    return _Packed(
+        step,
+        images,
+        sizes,
+        frames=tuple(sample.frame for sample in samples),
+        keys=tuple(sample.key for sample in samples),
+        objects=_flat(targets) if targets and len(targets) == len(samples) else None,
+        counts=tuple(len(target) for target in targets),
+        faults=faults,
+    )
+
+
+def _flat(targets: list[Objects]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes, labels and ignore flags of all images, one after another."""
+    return (
+        torch.cat([target.boxes for target in targets]).numpy(),
+        torch.cat([target.labels for target in targets]).numpy(),
+        torch.cat([target.ignore for target in targets]).numpy(),
+    )
+
+
+def _unpack(packed: _Packed) -> Batch:
+    """The batch: images float32 in [0, 1] with channels last in memory, targets as views of flat arrays."""
+    targets = None
+    if packed.objects is not None:
+        parts = (torch.split(torch.from_numpy(values), list(packed.counts)) for values in packed.objects)
+        targets = tuple(Objects(*fields) for fields in zip(*parts, strict=True))
+    return Batch(
+        images=torch.div(packed.images, 255).permute(0, 3, 1, 2),
+        sizes=packed.sizes,
+        targets=targets,
+        frames=packed.frames,
+        keys=packed.keys,
+        step=packed.step,
+    )
+
+
+def _as_it_is(packed: Any) -> Any:
+    """In place of PyTorch's collation, which would make tensors of the arrays."""
+    return packed
+
+
+def _mend(batches: Iterator[_Packed], name: str) -> Iterator[_Packed]:
+    """The same, with the death of a worker told in one line."""
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise DataError(
+            f"{name}: a loader process died ({reason}); it ran out of memory or of shared memory, or was "
+            f"killed: use fewer --workers or a smaller --batch"
+        ) from error

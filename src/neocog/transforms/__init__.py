@@ -1,0 +1,1 @@
+"""Sample -> Sample: geometry resampled once, colour, and the recipes made of them."""

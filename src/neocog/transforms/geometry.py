@@ -1,0 +1,219 @@
+"""Geometry: operations draw affine maps, the maps are multiplied, and the picture is resampled once.
+
+Resampling once keeps the picture sharp and costs one pass. It also means that what one operation pushed out
+of the canvas and a later one brings back is real picture, not fill. Boxes, mask and frame follow the same
+matrix, so they agree with the pixels by construction.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from neocog.errors import UsageError
+from neocog.ops.rng import generator
+from neocog.transforms.warp import GREY, Colour, Size, warp, warp_mask
+from neocog.types import IDENTITY, Frame, Matrix, Objects, Sample
+
+
+class Geometry(Protocol):
+    """An operation that moves pixels: it draws an affine map (old -> new) and the new size."""
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Resize:
+    """Stretch to exactly `size`, whatever the aspect ratio."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size("Resize", self.size)
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        return _stretch(size, self.size), self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Enlarge or shrink, keeping the aspect ratio, to the largest picture that fits in `size`."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size("Fit", self.size)
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        new = _scaled(size, min(self.size[0] / size[0], self.size[1] / size[1]))
+        return _stretch(size, new), new
+
+
+@dataclass(frozen=True, slots=True)
+class ShorterSide:
+    """Make the shorter side `shorter`, unless the longer would pass `longer` (Ren et al. 2015: 600, 1000)."""
+
+    shorter: int = 600
+    longer: int = 1000
+
+    def __post_init__(self) -> None:
+        if not 0 < self.shorter <= self.longer:
+            raise UsageError(
+                f"ShorterSide: needs 0 < shorter <= longer, got {self.shorter} and {self.longer}"
+            )
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        new = _scaled(size, min(self.shorter / min(size), self.longer / max(size)))
+        return _stretch(size, new), new
+
+
+@dataclass(frozen=True, slots=True)
+class Letterbox:
+    """Fit into `size`, centred, with fill around: every picture gets exactly this size."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size("Letterbox", self.size)
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        fitted = Frame(size, size).then(*Fit(self.size).draw(rng, size))
+        placed = fitted.then(_place(fitted.size, self.size, 0.5, 0.5), self.size)
+        return placed.matrix, placed.size
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """A window of exactly `size` at a random place; where the picture is smaller, fill around it."""
+
+    size: Size
+
+    def __post_init__(self) -> None:
+        _check_size("Crop", self.size)
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        return _place(size, self.size, rng.random(), rng.random()), self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Zoom:
+    """Scale by a factor drawn log-uniformly and keep the canvas: a random crop above 1, random fill below."""
+
+    low: float = 0.8
+    high: float = 1.35
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high:
+            raise UsageError(f"Zoom: needs 0 < low <= high, got {self.low} and {self.high}")
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        factor = math.exp(rng.uniform(math.log(self.low), math.log(self.high)))
+        new = _scaled(size, factor)
+        zoomed = Frame(size, size).then(_stretch(size, new), new)
+        return zoomed.then(_place(new, size, rng.random(), rng.random()), size).matrix, size
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Mirror left and right, and top and bottom, each with its probability."""
+
+    horizontal: float = 0.5
+    vertical: float = 0.0
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        height, width = size
+        across, down = rng.random(2) < (self.horizontal, self.vertical)
+        a, c = (-1.0, float(width)) if across else (1.0, 0.0)
+        e, f = (-1.0, float(height)) if down else (1.0, 0.0)
+        return (a, 0.0, c, 0.0, e, f), size
+
+
+@dataclass(frozen=True, slots=True)
+class Affine:
+    """Rotate and shear about the centre, then shift: each drawn uniformly from minus to plus its limit."""
+
+    rotation: float = 10.0  # degrees
+    shear: float = 0.0  # degrees, along x
+    translation: float = 0.0  # share of the picture's side
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        height, width = size
+        angle, slant, right, down = rng.uniform(-1, 1, 4)
+        angle, slant = math.radians(angle * self.rotation), math.tan(math.radians(slant * self.shear))
+        cos, sin = math.cos(angle), math.sin(angle)
+        a, b, d, e = cos, cos * slant - sin, sin, sin * slant + cos
+        x, y = width / 2, height / 2
+        c = x - a * x - b * y + right * self.translation * width
+        f = y - d * x - e * y + down * self.translation * height
+        return (a, b, c, d, e, f), size
+
+
+def compose(
+    operations: tuple[Geometry, ...], sample: Sample, *, fill: Colour = GREY, min_visible: float = 0.3
+) -> Sample:
+    """The sample after all operations in turn, its picture and mask resampled once.
+
+    An object of which less than `min_visible` of its area is left in the picture is marked `ignore`: it is
+    neither an object to find nor background. One with a side under 1 pixel left is dropped. Under rotation
+    and shear a box becomes the bounds of its turned self, which is somewhat larger than the object.
+    """
+    size = (sample.image.shape[0], sample.image.shape[1])
+    moved = Frame(size, size)
+    for place, operation in enumerate(operations):
+        rng = generator(sample.key, f"{place} {type(operation).__name__}")
+        moved = moved.then(*operation.draw(rng, moved.size))
+    if moved.matrix == IDENTITY and moved.size == size:
+        return sample
+    target = sample.target
+    return replace(
+        sample,
+        image=warp(sample.image, moved.matrix, moved.size, fill),
+        mask=None if sample.mask is None else warp_mask(sample.mask, moved.matrix, moved.size),
+        target=None if target is None else _follow(target, moved, min_visible),
+        frame=sample.frame.then(moved.matrix, moved.size),
+    )
+
+
+def _follow(target: Objects, moved: Frame, min_visible: float) -> Objects:
+    """The objects in the new picture, clipped to it."""
+    boxes = moved.to_input(target.boxes)
+    height, width = moved.size
+    clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height]))
+    visible = _sides(clipped).prod(1) / _sides(boxes).prod(1).clamp(min=1e-12)
+    ignore = target.ignore | (visible < min_visible)
+    return Objects(clipped, target.labels, ignore)[(_sides(clipped) >= 1).all(1)]
+
+
+def _sides(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0)
+
+
+def _scaled(size: Size, factor: float) -> Size:
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _stretch(old: Size, new: Size) -> Matrix:
+    """The map that takes the whole old picture onto the whole new one."""
+    return (new[1] / old[1], 0.0, 0.0, 0.0, new[0] / old[0], 0.0)
+
+
+def _place(old: Size, new: Size, down: float, right: float) -> Matrix:
+    """A shift by whole pixels: `down` and `right` in [0, 1] say where in the room between the two sizes."""
+    return (
+        1.0,
+        0.0,
+        float(round((new[1] - old[1]) * right)),
+        0.0,
+        1.0,
+        float(round((new[0] - old[0]) * down)),
+    )
+
+
+def _check_size(name: str, size: Size) -> None:
+    if min(size) < 1:
+        raise UsageError(f"{name}: height and width must be at least 1 pixel, got {size[0]} x {size[1]}")
