@@ -1,0 +1,96 @@
+"""Greedy non-maximum suppression: keep the best box, drop what overlaps it, repeat.
+
+IoU is that of continuous boxes (width = x1 - x0, no +1); a box is dropped when its IoU with a kept one is
+*greater* than the threshold. On a CPU a Numba kernel does the work; elsewhere a plain torch version, which
+gives the same answer.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """Indices (n,) int64 of the boxes that survive, best first; of equal scores the lower index is better.
+
+    boxes (N, 4) float x0 y0 x1 y1; scores (N,) float; iou_threshold in [0, 1]. A box without area, or with
+    a coordinate that is not finite, neither drops nor is dropped. Raises ValueError for other shapes.
+    """
+    return batched_nms(boxes, scores, None, iou_threshold)
+
+
+def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float) -> Tensor:
+    """`nms` within each group (class, image, or both): boxes of different groups do not see each other.
+
+    groups (N,) int64, any values (None: one group). Returns indices (n,) int64 over all groups, best first.
+    """
+    _check(boxes, scores, groups, iou_threshold)
+    boxes, scores = boxes.detach(), scores.detach()
+    if boxes.device.type != "cpu":
+        return batched_nms_torch(boxes, scores, groups, iou_threshold)
+    from neocog.ops import _kernels_nms
+
+    order = scores.argsort(descending=True, stable=True)
+    if groups is None:
+        starts = torch.tensor([0, len(order)])
+        keep = _kernels_nms.suppress(boxes[order].numpy(), starts.numpy(), float(iou_threshold))
+        return order[torch.from_numpy(keep)]
+    by_group = groups[order].argsort(stable=True)
+    grouped = order[by_group]
+    lengths = torch.unique_consecutive(groups[grouped], return_counts=True)[1]
+    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+    keep = torch.empty(len(order), dtype=torch.bool)
+    keep[by_group] = torch.from_numpy(
+        _kernels_nms.suppress(boxes[grouped].numpy(), starts.numpy(), float(iou_threshold))
+    )
+    return order[keep]
+
+
+def nms_torch(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
+    """`nms` in plain torch, for any device."""
+    return batched_nms_torch(boxes, scores, None, iou_threshold)
+
+
+def batched_nms_torch(
+    boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float, block: int = 1024
+) -> Tensor:
+    """`batched_nms` in plain torch: blocks of `block` boxes, best first, each against all survivors so far."""
+    order = scores.argsort(descending=True, stable=True)
+    boxes = boxes[order]
+    groups = torch.zeros_like(order) if groups is None else groups[order]
+    kept = order[:0]
+    for start in range(0, len(order), block):
+        here = torch.arange(start, min(start + block, len(order)), device=order.device)
+        rivals = _drops(boxes[kept], groups[kept], boxes[here], groups[here], iou_threshold)
+        here = here[~rivals.any(0)]
+        drops = _drops(boxes[here], groups[here], boxes[here], groups[here], iou_threshold).triu(1)
+        # A box stays if no better box that stays drops it: this has one solution, and each round settles
+        # at least the next undecided box, so a round without change has found it.
+        stay = torch.ones_like(here, dtype=torch.bool)
+        while not torch.equal(stay, after := ~(drops & stay[:, None]).any(0)):
+            stay = after
+        kept = torch.cat([kept, here[stay]])
+    return order[kept]
+
+
+def _drops(a: Tensor, a_groups: Tensor, b: Tensor, b_groups: Tensor, threshold: float) -> Tensor:
+    """(N, M) bool: row box n overlaps column box m of its own group by more than the threshold."""
+    a, b = a[:, None], b[None]
+    overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
+    inter = overlap[..., 0] * overlap[..., 1]
+    area_a = (a[..., 2] - a[..., 0]) * (a[..., 3] - a[..., 1])
+    area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
+    iou = inter / (area_a + area_b - inter)
+    return (iou.double() > threshold) & (a_groups[:, None] == b_groups[None])
+
+
+def _check(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float) -> None:
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or scores.shape != boxes.shape[:1]:
+        raise ValueError(
+            f"expected boxes (N, 4) and scores (N,), got {tuple(boxes.shape)} and {tuple(scores.shape)}"
+        )
+    if groups is not None and groups.shape != scores.shape:
+        raise ValueError(f"expected one group per box, got {tuple(groups.shape)} for {len(boxes)} boxes")
+    if not 0 <= iou_threshold <= 1:
+        raise ValueError(f"expected an IoU threshold in [0, 1], got {iou_threshold}")

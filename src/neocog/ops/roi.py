@@ -1,0 +1,6 @@
+"""Region pooling: each box's part of a feature map, resampled to a fixed grid."""
+
+from neocog.ops.roi_align import roi_align, roi_align_torch
+from neocog.ops.roi_pool import roi_pool, roi_pool_torch
+
+__all__ = ["roi_align", "roi_align_torch", "roi_pool", "roi_pool_torch"]

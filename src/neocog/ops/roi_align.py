@@ -1,0 +1,132 @@
+"""RoIAlign (He et al. 2017, Mask R-CNN): region pooling by bilinear sampling, nothing rounded to cells."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neocog.ops.roi_input import channels_last, check_regions, use_kernels
+
+
+def roi_align(
+    features: Tensor,
+    boxes: Tensor,
+    batch_index: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    """Average bilinear samples of each box of its image in a grid of `output_size` (rows, columns).
+
+    features (B, C, H, W) float; boxes (R, 4) x0 y0 x1 y1 in pixels of the network's input; batch_index (R,)
+    int64 in [0, B); spatial_scale cells per pixel. A bin averages sampling_ratio x sampling_ratio samples, or
+    with 0 one per cell (its size rounded up). `aligned` puts cell centres at half cells, as pixels have
+    them; without it centres are at whole numbers and a box is at least one cell (the first publication's
+    code). Samples more than a cell outside the map count as 0.
+
+    Returns (R, C, rows, columns) with the channels last in memory, float32 for half precision features;
+    differentiable in the features only. Raises ValueError for other shapes or an index outside the batch.
+    """
+    check_regions(features, boxes, batch_index, output_size)
+    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    if not use_kernels(features):
+        return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
+    pooled: Tensor = _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)
+    return pooled
+
+
+def roi_align_torch(
+    features: Tensor,
+    boxes: Tensor,
+    batch_index: Tensor,
+    output_size: tuple[int, int],
+    spatial_scale: float,
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    """`roi_align` in plain torch, for any device; for export with a sampling_ratio above 0."""
+    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
+
+
+def _in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+    """Features in float32 or float64, and boxes (R, 4) in units of cells with centres at whole numbers."""
+    if features.dtype in (torch.bfloat16, torch.float16):
+        features = features.float()
+    regions = boxes.detach().to(features.dtype) * scale - (0.5 if aligned else 0.0)
+    if not aligned:
+        regions = torch.cat([regions[:, :2], torch.maximum(regions[:, 2:], regions[:, :2] + 1)], dim=1)
+    return features, regions
+
+
+class _RoIAlign(torch.autograd.Function):
+    """The Numba kernels as one differentiable operation."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        boxes: Tensor,
+        batch_index: Tensor,
+        output_size: tuple[int, int],
+        samples: int,
+    ) -> Tensor:
+        from neocog.ops import _kernels_roi
+
+        ctx.save_for_backward(boxes, batch_index)
+        ctx.shape, ctx.samples = features.shape, samples
+        out = features.new_zeros(len(boxes), *output_size, features.shape[1])
+        _kernels_roi.align(
+            channels_last(features).numpy(), boxes.numpy(), batch_index.numpy(), out.numpy(), samples
+        )
+        return out.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+        from neocog.ops import _kernels_roi
+
+        boxes, batch_index = ctx.saved_tensors
+        b, c, h, w = ctx.shape
+        total = grad.new_zeros(b, h, w, c)
+        _kernels_roi.align_backward(
+            channels_last(grad).numpy(), boxes.numpy(), batch_index.numpy(), total.numpy(), ctx.samples
+        )
+        return total.permute(0, 3, 1, 2), None, None, None, None
+
+
+def _align_torch(
+    features: Tensor, regions: Tensor, batch_index: Tensor, output_size: tuple[int, int], samples: int
+) -> Tensor:
+    """Gather the four corners of one sample of every bin at a time."""
+    b, c, h, w = features.shape
+    table = channels_last(features).flatten(0, 2)  # (B H W, C)
+    ys, wy = _corners(regions[:, 1], regions[:, 3], output_size[0], samples, h)
+    xs, wx = _corners(regions[:, 0], regions[:, 2], output_size[1], samples, w)
+    total = table.new_zeros(len(regions), *output_size, c)
+    for y, y_weight in zip(ys, wy, strict=True):
+        for x, x_weight in zip(xs, wx, strict=True):
+            at = (batch_index[:, None, None] * h + y[:, :, None]) * w + x[:, None]
+            total = total + table[at] * (y_weight[:, :, None] * x_weight[:, None])[..., None]
+    return total.permute(0, 3, 1, 2)
+
+
+def _corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> tuple[Tensor, Tensor]:
+    """Cells (2 S, R, bins) int64 that a bin's S samples lie between along one axis, and their weights."""
+    size = (end - start)[:, None] / bins  # (R, 1)
+    grid = torch.full_like(size, samples) if samples else size.ceil()
+    most = samples or (int(grid.max()) if len(grid) else 0)
+    k = torch.arange(most, device=start.device, dtype=start.dtype)[:, None, None]  # (S, 1, 1)
+    i = torch.arange(bins, device=start.device, dtype=start.dtype)
+    at = start[:, None] + i * size + (k + 0.5) * size / grid  # (S, R, bins)
+    seen = (k < grid) & (at >= -1) & (at <= limit)
+    at = at.nan_to_num(0).clamp(0, limit - 1)
+    low = at.floor()
+    right = at - low
+    cells = torch.cat([low, (low + 1).clamp(max=limit - 1)]).long()
+    share = seen / grid.clamp(min=1)
+    return cells, torch.cat([(1 - right) * share, right * share])

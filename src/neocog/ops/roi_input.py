@@ -1,0 +1,33 @@
+"""What the region poolings share: the check of their arguments, the layout, and the choice of implementation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def check_regions(features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int]) -> None:
+    """Raise ValueError unless the shapes fit and every region names an image of the batch."""
+    if features.ndim != 4 or boxes.ndim != 2 or boxes.shape[1] != 4 or batch_index.shape != boxes.shape[:1]:
+        raise ValueError(
+            "expected features (B, C, H, W), boxes (R, 4) and batch_index (R,), got "
+            f"{tuple(features.shape)}, {tuple(boxes.shape)} and {tuple(batch_index.shape)}"
+        )
+    if batch_index.dtype != torch.int64:
+        raise ValueError(f"expected an int64 batch_index, got {batch_index.dtype}")
+    if min(output_size) < 1:
+        raise ValueError(f"expected an output of at least one bin each way, got {output_size}")
+    if use_kernels(features) and len(boxes):
+        lowest, highest = (int(v) for v in batch_index.aminmax())
+        if lowest < 0 or highest >= len(features):
+            raise ValueError(f"batch_index {lowest} to {highest} for a batch of {len(features)}")
+
+
+def use_kernels(tensor: Tensor) -> bool:
+    """Whether Numba kernels can run: real numbers on a CPU, not a trace for export or compilation."""
+    return tensor.device.type == "cpu" and not torch.compiler.is_compiling() and not torch.jit.is_tracing()
+
+
+def channels_last(tensor: Tensor) -> Tensor:
+    """(N, C, H, W) as contiguous (N, H, W, C); no copy if it already lies so in memory."""
+    return tensor.permute(0, 2, 3, 1).contiguous()

@@ -1,0 +1,156 @@
+"""RoI max-pooling of Fast R-CNN (Girshick 2015): region by region, the maximum of each cell of a fixed grid."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from neocog.ops.roi_input import channels_last, check_regions, use_kernels
+
+
+def roi_pool(
+    features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int], spatial_scale: float
+) -> Tensor:
+    """Pool each box of its image into a grid of `output_size` (rows, columns), by the rule of Fast R-CNN.
+
+    features (B, C, H, W) float; boxes (R, 4) x0 y0 x1 y1 in pixels of the network's input; batch_index (R,)
+    int64 in [0, B); spatial_scale cells per pixel (1/16 for VGG-16). Returns (R, C, rows, columns) with the
+    channels last in memory, float32 for half precision features; differentiable in the features only.
+
+    Box corners are rounded to cells, half away from zero, and both ends belong to the region, at least one
+    cell; bin j of n covers floor(j w / n) to ceil((j + 1) w / n) - 1, so neighbours may share a cell; what
+    lies outside the map is cut off, and a bin without cells gives 0. Of equal cells the first in reading
+    order gets the gradient. Raises ValueError for other shapes or an index outside the batch.
+    """
+    check_regions(features, boxes, batch_index, output_size)
+    if features.dtype in (torch.bfloat16, torch.float16):
+        features = features.float()
+    rows, cols = _bins(boxes.detach().to(features.dtype), output_size, spatial_scale, features.shape[2:])
+    if not use_kernels(features):
+        return _pool_torch(features, batch_index, rows, cols)
+    pooled: Tensor = _RoIPool.apply(features, batch_index, rows, cols)
+    return pooled
+
+
+def roi_pool_torch(
+    features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int], spatial_scale: float
+) -> Tensor:
+    """`roi_pool` in plain torch, for any device and for export."""
+    if features.dtype in (torch.bfloat16, torch.float16):
+        features = features.float()
+    rows, cols = _bins(boxes.detach().to(features.dtype), output_size, spatial_scale, features.shape[2:])
+    return _pool_torch(features, batch_index, rows, cols)
+
+
+def _bins(
+    boxes: Tensor, output_size: tuple[int, int], scale: float, limits: torch.Size
+) -> tuple[Tensor, Tensor]:
+    """First row and row after the last of each bin (2, R, ph) int64, and the same of columns (2, R, pw)."""
+    corners = (boxes * scale).nan_to_num(0).clamp(-1e6, 1e6)
+    whole = corners.trunc()
+    # torch.round takes halves to even; adding a half and flooring errs just below a half.
+    corners = whole + (corners - whole).abs().ge(0.5) * corners.sign()
+    x0, y0, x1, y1 = corners.unbind(1)
+
+    def edges(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
+        size = (end - start + 1).clamp(min=1) / bins
+        steps = torch.arange(bins + 1, device=boxes.device, dtype=boxes.dtype) * size[:, None]
+        ends = torch.stack([steps[:, :-1].floor(), steps[:, 1:].ceil()])
+        return (ends + start[:, None]).clamp(0, limit).long()
+
+    return edges(y0, y1, output_size[0], limits[0]), edges(x0, x1, output_size[1], limits[1])
+
+
+class _RoIPool(torch.autograd.Function):
+    """The Numba kernels as one differentiable operation; winners are recorded only if a gradient is wanted."""
+
+    @staticmethod
+    def forward(ctx: Any, features: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+        from neocog.ops import _kernels_roi
+
+        arrays = [t.numpy() for t in (channels_last(features), batch_index, rows, cols)]
+        if not ctx.needs_input_grad[0]:
+            return torch.from_numpy(_kernels_roi.max_pool(*arrays)).permute(0, 3, 1, 2)
+        pooled, where = (torch.from_numpy(a) for a in _kernels_roi.max_pool_argmax(*arrays))
+        ctx.shape = features.shape
+        ctx.save_for_backward(batch_index, where)
+        return pooled.permute(0, 3, 1, 2)
+
+    @staticmethod
+    @once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        from neocog.ops import _kernels_roi
+
+        batch_index, where = ctx.saved_tensors
+        b, c, h, w = ctx.shape
+        total = grad.new_zeros(b, h * w, c)
+        _kernels_roi.max_pool_backward(
+            channels_last(grad).numpy(), batch_index.numpy(), where.numpy(), total.numpy()
+        )
+        return total.view(b, h, w, c).permute(0, 3, 1, 2), None, None, None
+
+
+def _pool_torch(features: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Maxima over windows of 1, 2, 4, ... cells, once for the map; each bin is then four of those windows."""
+    b, c, h, w = features.shape
+    flat = channels_last(features).flatten(0, 2)  # (B H W, C)
+    with torch.no_grad():
+        winner = _winners(flat.detach().view(b, h, w, c), batch_index, rows, cols)
+    pooled = flat.gather(0, winner.flatten(0, 2)).view(winner.shape)
+    filled = (rows[0] < rows[1])[:, :, None] & (cols[0] < cols[1])[:, None]
+    return torch.where(filled[..., None], pooled, 0).permute(0, 3, 1, 2)
+
+
+def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Index (R, ph, pw, C) into (B H W) of the first largest of each bin of cells (B, H, W, C)."""
+    b, h, w, c = cells.shape
+    place = torch.arange(b * h * w, device=cells.device).view(b, h, w, 1).expand(cells.shape)
+    tables = []
+    tall = (cells, place)
+    for level_y in range(h.bit_length()):
+        if level_y:
+            tall = _first_best(tall, _shifted(tall, 1, 1 << (level_y - 1)))
+        wide = tall
+        for level_x in range(w.bit_length()):
+            if level_x:
+                wide = _first_best(wide, _shifted(wide, 2, 1 << (level_x - 1)))
+            tables.append(wide)
+    values = torch.stack([value for value, _ in tables]).flatten(0, 3)
+    places = torch.stack([at for _, at in tables]).flatten(0, 3)
+
+    level_y, ys = _cover(rows, h)
+    level_x, xs = _cover(cols, w)
+    table = level_y[:, :, None] * w.bit_length() + level_x[:, None]  # (R, ph, pw)
+    base = (table * b + batch_index[:, None, None]) * h
+    best: tuple[Tensor, Tensor] | None = None
+    for y in ys:
+        for x in xs:
+            at = (base + y[:, :, None]) * w + x[:, None]
+            found = (values[at], places[at])
+            best = found if best is None else _first_best(best, found)
+    assert best is not None
+    return best[1]
+
+
+def _cover(ends: Tensor, limit: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """Level k and the starts of two windows of 2^k cells that together cover ends[0] to ends[1]."""
+    length = (ends[1] - ends[0]).clamp(min=1)
+    powers = 2 ** torch.arange(1, limit.bit_length(), device=ends.device)
+    level = (length[..., None] >= powers).sum(-1)
+    return level, (ends[0].clamp(max=limit - 1), (ends[1] - 2**level).clamp(min=0))
+
+
+def _shifted(pair: tuple[Tensor, Tensor], dim: int, by: int) -> tuple[Tensor, Tensor]:
+    """Both tensors read `by` cells further on; the last cell repeats."""
+    size = pair[0].shape[dim]
+    at = (torch.arange(size, device=pair[0].device) + by).clamp(max=size - 1)
+    return pair[0].index_select(dim, at), pair[1].index_select(dim, at)
+
+
+def _first_best(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The larger values with their places; of equals, the earlier place."""
+    take = (b[0] > a[0]) | ((b[0] == a[0]) & (b[1] < a[1]))
+    return torch.where(take, b[0], a[0]), torch.where(take, b[1], a[1])
