@@ -1,0 +1,109 @@
+"""`scenes[:std|hard|single]`: a generated data set that is always there, with exact truth for every task."""
+
+from __future__ import annotations
+
+import hashlib
+from difflib import get_close_matches
+
+import numpy as np
+import torch
+
+from neocog.data.render import LEVELS, VERSION, Scene, render_scene
+from neocog.data.shapes import CLASSES
+from neocog.errors import DataError
+from neocog.types import Frame, Objects, Sample, SampleKey
+
+COUNTS = {"train": 4000, "val": 400, "test": 400}
+_SAME = {"valid": "val", "validation": "val"}
+
+
+def _nearest(word: str, names: tuple[str, ...]) -> str:
+    """The name most like a word."""
+    return get_close_matches(word, names, n=1, cutoff=0.0)[0]
+
+
+class Scenes:
+    """One split of the generated scenes: a `Dataset`. Nothing is stored; every scene is drawn when asked for.
+
+    `level` is `std` (1 to 6 objects of 20 to 64 px, 2 distractors), `hard` (1 to 7 of 12 to 64 px, 3) or
+    `single` (one of 32 to 96 px, 2). `count` is 4,000 / 400 / 400 for train / val / test by default; more or
+    fewer leave the others as they are. Raises DataError for an unknown level or split, or sizes too small.
+    """
+
+    format = "scenes"
+    classes = CLASSES
+
+    def __init__(
+        self,
+        level: str = "std",
+        split: str = "train",
+        count: int | None = None,
+        seed: int = 0,
+        size: int = 128,
+    ) -> None:
+        split = _SAME.get(split, split)
+        if level not in LEVELS:
+            nearest = _nearest(f"scenes:{level}", tuple(f"scenes:{name}" for name in LEVELS))
+            raise DataError(f"no generated data set 'scenes:{level}': did you mean '{nearest}'?")
+        if split not in COUNTS:
+            raise DataError(
+                f"scenes:{level} has no split '{split}': did you mean '{_nearest(split, tuple(COUNTS))}'?"
+            )
+        if size < 32 or (count is not None and count < 1) or seed < 0:
+            raise DataError(
+                f"scenes:{level}: size {size}, count {count}, seed {seed}: give a size of at least 32, "
+                "a count of at least 1 and a seed of at least 0"
+            )
+        self.level, self.split, self.seed, self.side = level, split, seed, size
+        self.count = COUNTS[split] if count is None else count
+
+    @property
+    def name(self) -> str:
+        return f"scenes:{self.level}"
+
+    @property
+    def fingerprint(self) -> str:
+        parts = (self.format, VERSION, self.level, self.split, self.count, self.seed, self.side)
+        return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def scene(self, index: int) -> Scene:
+        """One scene with all its truth: attributes, angles, sizes and the mask of every object."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"{self.name} {self.split} has scenes 0 to {self.count - 1}, not {index}")
+        return render_scene(self.level, self.split, index, self.seed, self.side)
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image, objects and the semantic mask (0 background, class + 1)."""
+        scene = self.scene(index)
+        frame = Frame(self.size(index), self.size(index), source=self.identity(index))
+        key = SampleKey(self.seed, 0, index)
+        return Sample(scene.image, _objects(scene), frame, np.asarray(scene.semantic), key)
+
+    def identity(self, index: int) -> str:
+        return f"{self.level}/{self.split}/{index}"
+
+    def size(self, index: int) -> tuple[int, int]:
+        return (self.side, self.side)
+
+    def objects(self, index: int) -> Objects:
+        """The truth of one image, which takes drawing it (about a millisecond)."""
+        return _objects(self.scene(index))
+
+
+def _objects(scene: Scene) -> Objects:
+    boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.labels.copy())
+    return Objects(boxes, labels, torch.zeros(len(boxes), dtype=torch.bool))
+
+
+def open_scenes(
+    name: str, split: str = "train", count: int | None = None, seed: int = 0, size: int = 128
+) -> Scenes:
+    """A split of `scenes` (the level `std`) or `scenes:LEVEL`. Raises DataError, naming the nearest name."""
+    head, colon, level = name.partition(":")
+    if head != "scenes":
+        nearest = _nearest(name, ("scenes", *(f"scenes:{known}" for known in LEVELS)))
+        raise DataError(f"no generated data set '{name}': did you mean '{nearest}'?")
+    return Scenes(level if colon else "std", split, count, seed, size)
