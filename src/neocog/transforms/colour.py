@@ -64,7 +64,7 @@ def adjust(
     offset = 0.0
     picture = Image.fromarray(image)
     if contrast != 1:
-        mean = float(np.asarray(picture.reduce(max(1, min(image.shape[:2]) // 32))).mean((0, 1)) @ LUMA)
+        mean = float(np.asarray(picture.resize((1, 1), Image.Resampling.BOX))[0, 0] @ LUMA)
         offset = (1 - contrast) * brightness * mean
     # Each row of the mix sums to 1, so a grey offset passes through it unchanged.
     rows = [(*(gain * row), offset) for row in mix]

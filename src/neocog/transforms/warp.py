@@ -60,9 +60,7 @@ def _inverse(matrix: Matrix) -> Matrix:
 
 
 def _canvas(size: Size, fill: Colour) -> np.ndarray:
-    canvas = np.empty((*size, 3), np.uint8)
-    canvas[:] = fill
-    return canvas
+    return np.array(Image.new("RGB", size[::-1], fill))
 
 
 class _Span(NamedTuple):
@@ -96,7 +94,7 @@ def _span(scale: float, shift: float, old: int, new: int) -> _Span:
 
 
 def _warp_along_axes(image: np.ndarray, matrix: Matrix, size: Size, fill: Colour) -> np.ndarray:
-    """Scale, crop, flip and pad: Pillow resizes the part that is seen, slices do the rest."""
+    """Scale, crop, flip and pad: Pillow resizes the part that is seen, and puts it in its place."""
     a, _, c, _, e, f = matrix
     x = _span(a, c, image.shape[1], size[1])
     y = _span(e, f, image.shape[0], size[0])
@@ -106,14 +104,15 @@ def _warp_along_axes(image: np.ndarray, matrix: Matrix, size: Size, fill: Colour
     part = image[y.window, x.window]
     if y.before or y.after or x.before or x.after:
         part = np.pad(part, ((y.before, y.after), (x.before, x.after), (0, 0)), mode="edge")
-    resized = np.asarray(
-        Image.fromarray(part).resize(
-            seen[::-1], Image.Resampling.BILINEAR, box=(x.start, y.start, x.stop, y.stop)
-        )
-    )
-    out = np.empty((*size, 3), np.uint8) if seen == size else _canvas(size, fill)
-    out[y.first : y.last, x.first : x.last] = resized[:: -1 if e < 0 else 1, :: -1 if a < 0 else 1]
-    return out
+    box = (x.start, y.start, x.stop, y.stop)
+    resized = Image.fromarray(part).resize(seen[::-1], Image.Resampling.BILINEAR, box=box)
+    if a < 0:
+        resized = resized.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    if e < 0:
+        resized = resized.transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    canvas = Image.new("RGB", size[::-1], fill)
+    canvas.paste(resized, (x.first, y.first))
+    return np.array(canvas)
 
 
 def _resample_general(image: np.ndarray, inverse: Matrix, out: np.ndarray) -> None:
