@@ -72,7 +72,11 @@ def _stack(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 class TwoLayerHead(nn.Module):
-    """Two fully connected layers, then K + 1 scores and four offsets a class (Fast R-CNN, figure 1)."""
+    """Two fully connected layers, then K + 1 scores and four offsets a class (Fast R-CNN, figure 1).
+
+    The first layer reads a pooled region row by row, channels innermost, as it lies in memory. Weights made
+    for channels outermost (VGG's fc6) are permuted once, when they are loaded.
+    """
 
     def __init__(self, channels: int, pool: int, hidden: int, classes: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -87,7 +91,7 @@ class TwoLayerHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         """Pooled features (R, C, pool, pool) to logits (R, K + 1) and deltas (R, 4K), float32."""
-        hidden = self.dropout(F.relu(self.fc6(pooled.flatten(1))))
+        hidden = self.dropout(F.relu(self.fc6(pooled.permute(0, 2, 3, 1).flatten(1))))
         hidden = self.dropout(F.relu(self.fc7(hidden)))
         return self.logits(hidden).float(), self.deltas(hidden).float()
 

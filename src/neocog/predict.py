@@ -1,0 +1,172 @@
+"""A trained detector as something to use: pictures in, detections in the picture's own pixels out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from pydantic import TypeAdapter, ValidationError
+from torch import Tensor, nn
+
+from neocog.checkpoint import find_model, load_model
+from neocog.data.images import read_image
+from neocog.data.loader import collate
+from neocog.errors import CheckpointError, NeocogError
+from neocog.transforms.recipes import evaluation_recipe
+from neocog.types import Batch, Detections, Frame, Sample
+from neocog.zoo import MODELS, create
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a detector found in one picture, in that picture's pixels, best first."""
+
+    boxes: np.ndarray  # (N, 4) float32 x0 y0 x1 y1
+    scores: np.ndarray  # (N,) float32
+    labels: np.ndarray  # (N,) int64
+    classes: tuple[str, ...]
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each detection."""
+        return [self.classes[label] for label in self.labels]
+
+    def above(self, score: float) -> Prediction:
+        """Only the detections with at least this score."""
+        keep = self.scores >= score
+        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
+
+    def detections(self) -> Detections:
+        """The same as tensors."""
+        return Detections(*(torch.from_numpy(column) for column in (self.boxes, self.scores, self.labels)))
+
+    def draw(self, image: np.ndarray | str | Path, threshold: float = 0.5) -> Image:
+        """The picture with its detections drawn, as a Pillow image."""
+        from neocog.pictures.draw import draw_detections
+
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        return draw_detections(pixels, self.detections(), self.classes, threshold)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        return {
+            "source": self.source,
+            "detections": [
+                {"box": box, "score": score, "label": label, "name": self.classes[label]}
+                for box, score, label in found
+            ],
+        }
+
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """COCO result records: `bbox` is x, y, width, height; category ids count from 1 in class order."""
+        corners = np.concatenate([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], axis=1)
+        found = zip(corners.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        return [
+            {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
+            for box, score, label in found
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds an image."""
+
+    network: float
+    decode: float
+
+
+class Predictor:
+    """A detector with its classes and its input size, ready to be used."""
+
+    def __init__(
+        self, model: nn.Module, classes: Sequence[str], size: tuple[int, int], config: dict[str, Any] | None = None
+    ) -> None:
+        """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored."""
+        self.model = model.eval().to(memory_format=torch.channels_last)
+        self.classes, self.size, self.config = tuple(classes), size, config or {}
+        self.device = next(model.parameters()).device
+        self.transform = evaluation_recipe(size)
+
+    def predict(self, image: np.ndarray | str | Path) -> Prediction:
+        """Detections in one picture: a file, or a uint8 RGB array (H, W, 3)."""
+        source = "" if isinstance(image, np.ndarray) else str(image)
+        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
+        batch = collate([self.transform(Sample(pixels, None, frame))])
+        return self.convert(self.run(batch)[0][0], source)
+
+    def convert(self, detections: Detections, source: str = "") -> Prediction:
+        """Detections in original pixels as a Prediction."""
+        columns = (detections.boxes, detections.scores, detections.labels)
+        return Prediction(*(column.cpu().numpy() for column in columns), self.classes, source)
+
+    @torch.inference_mode()
+    def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
+        """Detections of each image of a batch, in original pixels, and the time they took."""
+        batch = batch.to(self.device).without_targets()
+        began = self._now()
+        output = self.model(batch)
+        middle = self._now()
+        found = self.model.decode(output, batch)  # type: ignore[operator]
+        ended = self._now()
+        scale = 1e3 / len(batch)
+        mapped = [
+            Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
+            for one, frame in zip(found, batch.frames, strict=True)
+        ]
+        return mapped, Timing((middle - began) * scale, (ended - middle) * scale)
+
+    def _now(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        return time.perf_counter()
+
+
+def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
+    """A trained model from a run folder or a model folder. Raises CheckpointError with one line."""
+    folder = find_model(Path(path))
+    config, weights = load_model(folder)
+    model = build(config, folder)
+    load_weights(model, weights, folder)
+    size = config["size"]
+    return Predictor(model.to(device), config["classes"], (size[0], size[1]), config)
+
+
+def build(config: dict[str, Any], folder: Path) -> nn.Module:
+    """The network that a model's `config.json` describes, with fresh weights."""
+    try:
+        entry = MODELS[config["model"]]
+        options_type = type(entry.options(config["backbone"]))
+        options = TypeAdapter(options_type).validate_python(config["options"])
+        return create(config["model"], config["classes"], config["backbone"], options)
+    except (KeyError, ValidationError, NeocogError) as error:
+        reason = str(error).splitlines()[0]
+        raise CheckpointError(f"{folder / 'config.json'}: does not describe a known model ({reason})") from error
+
+
+def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
+    """Copy weights into a network of the same architecture, or name the first that does not fit."""
+    state = model.state_dict()
+    for name in sorted(state.keys() ^ weights.keys()):
+        where = "is missing" if name in state else "is not part of the model"
+        raise CheckpointError(f"{folder / 'model.safetensors'}: tensor '{name}' {where}")
+    for name, value in weights.items():
+        if value.shape != state[name].shape:
+            raise CheckpointError(
+                f"{folder / 'model.safetensors'}: tensor '{name}' has shape {tuple(value.shape)}, "
+                f"the model needs {tuple(state[name].shape)}"
+            )
+    model.load_state_dict(weights)

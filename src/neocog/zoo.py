@@ -1,0 +1,133 @@
+"""Every model and backbone by name, with the defaults that suit it. One visible dict each; nothing registers itself."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from neocog.backbones.backbone import Backbone
+from neocog.backbones.compact import compact
+try:
+    from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
+    from neocog.backbones.vgg import vgg16
+except ImportError: pass
+
+from neocog.errors import UsageError
+from neocog.models.faster_rcnn import FasterRCNN, FasterRCNNOptions
+from neocog.parts.regions import RegionOptions
+from neocog.parts.rpn import RPNOptions
+from neocog.types import Batch, Detections, Task
+
+
+class Detector(Protocol):
+    """The contract of every detector: three verbs, none of which returns a union."""
+
+    task: Task
+    classes: int
+
+    def __call__(self, batch: Batch) -> Any:
+        """Forward: a typed output with every intermediate; targets in the batch select the training path."""
+
+    def loss(self, output: Any, batch: Batch) -> dict[str, Tensor]:
+        """Named scalars whose sum is to be made small."""
+
+    def decode(self, output: Any, batch: Batch) -> list[Detections]:
+        """A result for each image, in pixels of the network's input, best first."""
+
+
+@dataclass(frozen=True)
+class BackboneEntry:
+    """A backbone, and what detectors and trainers need to know of it."""
+
+    build: Callable[[], Backbone]
+    level: str  # the map that detectors read
+    hidden: int  # width of a region head's two layers
+    dropout: float
+    size: int  # default longer side of the network's input, pixels
+    training: Mapping[str, Any]  # defaults of TrainOptions
+
+
+_SGD = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
+
+BACKBONES: dict[str, BackboneEntry] = {
+    "compact": BackboneEntry(compact, "p3", 256, 0.0, 320, {}),
+    "vgg16": BackboneEntry(lambda: vgg16(classes=None), "conv5_3", 4096, 0.5, 1000, _SGD),
+    "resnet18": BackboneEntry(lambda: resnet18(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet34": BackboneEntry(lambda: resnet34(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet50": BackboneEntry(lambda: resnet50(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet101": BackboneEntry(lambda: resnet101(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
+}
+
+
+def _faster_rcnn_options(backbone: str) -> FasterRCNNOptions:
+    """The paper's numbers; on `compact`, the same detector scaled down to small pictures."""
+    entry = BACKBONES[backbone]
+    options = FasterRCNNOptions(level=entry.level, hidden=entry.hidden, dropout=entry.dropout)
+    if backbone != "compact":
+        return options
+    return replace(
+        options,
+        align=True,
+        rpn=RPNOptions(
+            scales=(1, 2, 4, 8),
+            channels=96,
+            inside_only=False,
+            before_nms=(512, 256),
+            after_nms=(128, 64),
+            shortest=2.0,
+        ),
+        regions=RegionOptions(samples=64),
+    )
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model by name."""
+
+    task: Task
+    build: Callable[[Backbone, int, Any], nn.Module]
+    options: Callable[[str], Any]  # backbone name -> default options
+    backbones: tuple[str, ...]
+    paper: str
+    summary: str
+
+
+MODELS: dict[str, ModelEntry] = {
+    "faster-rcnn": ModelEntry(
+        Task.DETECT,
+        FasterRCNN,
+        _faster_rcnn_options,
+        tuple(BACKBONES),
+        "Ren et al. 2015, arXiv:1506.01497",
+        "regions proposed by the features themselves",
+    ),
+}
+
+
+def known(name: str, names: Iterable[str], kind: str) -> str:
+    """`name`, if it is one of `names`; otherwise UsageError with the nearest valid one."""
+    names = list(names)
+    if name in names:
+        return name
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
+    raise UsageError(f"unknown {kind} '{name}': {hint}")
+
+
+def create(
+    name: str, classes: int | Sequence[str], backbone: str = "compact", options: Any = None
+) -> nn.Module:
+    """Build a model with fresh weights.
+
+    `classes` is their number, or their names. `options` is the model's own option dataclass; by default the
+    one that suits the backbone. Raises UsageError for a name that does not exist.
+    """
+    entry = MODELS[known(name, MODELS, "model")]
+    known(backbone, entry.backbones, f"backbone of {name}")
+    count = classes if isinstance(classes, int) else len(classes)
+    built = BACKBONES[backbone].build()
+    return entry.build(built, count, options if options is not None else entry.options(backbone))
