@@ -1,0 +1,170 @@
+"""Files and folders as every reader of data sets sees them: sorted, bounded, and never written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from neocog.errors import DataError
+
+MOST_BYTES = 64 << 20
+SUFFIXES = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "PNG": (".png",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+"""The names that pictures of each format go by."""
+
+# Not read, but listed, so that each is reported instead of overlooked.
+_REFUSED = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm", ".pgm", ".psd", ".svg", ".dng")
+IMAGE_SUFFIXES = (*(suffix for suffixes in SUFFIXES.values() for suffix in suffixes), *_REFUSED)
+SPLITS = {"valid": "val", "validation": "val"}
+ORDER = ("train", "val", "trainval", "test")
+
+
+def printable(name: object) -> str:
+    """A name on one line, whatever characters or bytes it holds."""
+    text = str(name)
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )
+
+
+@contextmanager
+def open_regular(path: Path, limit: int = MOST_BYTES) -> Iterator[BinaryIO]:
+    """A regular file of at most `limit` bytes, open for reading. A pipe is refused, never waited for.
+
+    Raises DataError `path: reason`, also for any OSError or ValueError of the body.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("not a regular file")
+        # The file may have become a pipe since the look above: O_NONBLOCK, and a second look.
+        flags = (
+            os.O_RDONLY
+            | getattr(os, "O_NONBLOCK", 0)
+            | getattr(os, "O_BINARY", 0)
+            | getattr(os, "O_CLOEXEC", 0)
+        )
+        with open(os.open(path, flags), "rb") as file:  # noqa: PTH123
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ValueError("not a regular file")
+            if status.st_size > limit:
+                raise ValueError(f"{status.st_size / 2**20:.0f} MiB > {limit / 2**20:.0f} MiB limit")
+            yield file
+    except OSError as error:
+        raise DataError(f"{printable(path)}: {(error.strerror or 'cannot be read').lower()}") from error
+    except ValueError as error:
+        raise DataError(f"{printable(path)}: {error}") from error
+
+
+def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
+    """The whole of a regular file. Raises DataError `path: reason`."""
+    with open_regular(path, limit) as file:
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file, with or without byte-order mark. Raises DataError `path: reason`."""
+    try:
+        return read_bytes(path).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{printable(path)}: not UTF-8 text (byte {error.start})") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text file, stripped, without the blank ones."""
+    return [line for line in map(str.strip, read_text(path).splitlines()) if line]
+
+
+def reason_of(error: DataError) -> str:
+    """The part of `path: reason` after the path."""
+    return str(error).rpartition(": ")[2]
+
+
+def is_image(name: str) -> bool:
+    """Whether a file's name is a picture's. Its content decides later."""
+    return name.lower().endswith(IMAGE_SUFFIXES)
+
+
+def children(folder: Path) -> list[str]:
+    """Names in a folder, sorted, without hidden files. Empty when there is no such folder."""
+    try:
+        return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "__MACOSX")  # noqa: PTH208
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise DataError(f"{printable(folder)}: {(error.strerror or 'cannot be read').lower()}") from error
+
+
+def images_below(folder: Path) -> list[str]:
+    """Pictures in a folder and its subfolders: names relative to it, with "/", sorted."""
+    found = []
+    for top, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
+        base = Path(top).relative_to(folder)
+        found += [(base / name).as_posix() for name in names if is_image(name) and not name.startswith(".")]
+    return sorted(found)
+
+
+class Stems:
+    """Pictures of one folder, found by name or stem, whichever way the name's accents are composed."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names: dict[str, str] = {}
+        for name in names:
+            for key in (name, name.rpartition(".")[0]):
+                self._names.setdefault(key, name)
+                self._names.setdefault(unicodedata.normalize("NFC", key), name)
+
+    def find(self, name: str) -> str | None:
+        """The file's name, or None."""
+        return self._names.get(name) or self._names.get(unicodedata.normalize("NFC", name))
+
+
+def split_name(name: str) -> str:
+    """`valid` and `validation` are `val`; other names stay."""
+    return SPLITS.get(name.lower(), name.lower() if name.lower() in ORDER else name)
+
+
+def in_order(splits: Iterable[str]) -> tuple[str, ...]:
+    """Splits sorted as people name them: train, val, trainval, test, then the rest."""
+    return tuple(
+        sorted(set(splits), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name))
+    )
+
+
+def divide(paths: Iterable[Path]) -> list[str]:
+    """The split of each picture of a data set that has none: 80/10/10 by content.
+
+    The first 8 hex digits of the SHA-256 of the file, as a fraction: below 0.8 train, below 0.9 val, else
+    test. Equal pictures therefore never fall into different splits. What cannot be read counts as train.
+    """
+    return [_split_of(path) for path in paths]
+
+
+def _split_of(path: Path) -> str:
+    try:
+        digest = hashlib.sha256(read_bytes(path)).hexdigest()
+    except DataError:
+        return "train"
+    fraction = int(digest[:8], 16) / 16**8
+    return "train" if fraction < 0.8 else "val" if fraction < 0.9 else "test"
+
+
+def parse_number(text: str) -> float:
+    """A decimal number. Raises ValueError for anything else, also for what Python accepts, such as 1_0."""
+    if not text.isascii() or "_" in text:
+        raise ValueError(f"not a number: {text!r}")
+    return float(text)

@@ -1,0 +1,310 @@
+"""What the first and last bytes of a picture say, read without decoding and without trusting them.
+
+One parser for each of the five formats that are read: JPEG (ITU-T T.81), PNG (ISO/IEC 15948), BMP, WebP
+(RIFF container) and TIFF 6.0. Every function raises ValueError with a plain reason; nothing here allocates
+in proportion to what a header claims.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from dataclasses import dataclass, replace
+from typing import Any, BinaryIO
+
+import numpy as np
+
+MOST_PARTS = 20_000  # segments, chunks or pages walked before a file is called hostile
+MOST_TEXT = 1 << 20  # bytes of one text chunk, unpacked
+PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+
+SCALED = "16-bit grey scaled to 8 bits (value / 257, rounded)"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A picture as stored, before rotation."""
+
+    format: str  # JPEG, PNG, BMP, WEBP or TIFF
+    width: int
+    height: int
+    orientation: int = 1  # EXIF 1..8
+    frames: int = 1
+    complete: bool = True  # False: the end is not where it should be, so only decoding can tell
+    single_scan: bool = False  # JPEG whose every pixel lies in one sequential scan
+    metadata: tuple[tuple[int, int], ...] = ()  # JPEG: byte ranges that no pixel needs
+    fixed: tuple[str, ...] = ()
+    noted: tuple[str, ...] = ()
+
+
+def read_header(file: BinaryIO) -> Header:
+    """The header of a seekable file. Raises ValueError with why it is none, as "not an image (text)"."""
+    size = file.seek(0, os.SEEK_END)
+    if size == 0:
+        raise ValueError("empty file")
+    file.seek(0)
+    head = file.read(512)
+    if head.startswith(b"\xff\xd8\xff"):
+        return _jpeg(file, size)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return _png(file, size)
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return _webp(file, size)
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return _tiff(file, size)
+    if head.startswith(b"BM") and b"\0" in head:
+        return _bmp(file, size)
+    raise ValueError(_refusal(head))
+
+
+_OTHERS = (
+    (b"GIF8", "GIF"),
+    (b"%!PS", "EPS"),
+    (b"\xc5\xd0\xd3\xc6", "EPS"),
+    (b"8BPS", "PSD"),
+    (b"SIMPLE  =", "FITS"),
+    (b"%PDF", "PDF"),
+    (b"\0\0\1\0", "ICO"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+    (b"DDS ", "DDS"),
+    (b"II+\0", "BigTIFF"),
+    (b"MM\0+", "BigTIFF"),
+)
+
+
+def _refusal(head: bytes) -> str:
+    """Why bytes that begin like this are not read."""
+    for magic, name in _OTHERS:
+        if head.startswith(magic):
+            return f"format not allowed ({name}; allowed: JPEG, PNG, BMP, WebP, TIFF)"
+    if b"<svg" in head.lower():
+        return "format not allowed (SVG; allowed: JPEG, PNG, BMP, WebP, TIFF)"
+    if b"\0" not in head and all(byte >= 32 or byte in b"\t\n\r\f\x1b" for byte in head):
+        return "not an image (text)"
+    return "format not allowed (unknown; allowed: JPEG, PNG, BMP, WebP, TIFF)"
+
+
+def _take(file: BinaryIO, count: int) -> bytes:
+    data = file.read(count)
+    if len(data) != count:
+        raise ValueError("truncated")
+    return data
+
+
+def _unpack(layout: str, file: BinaryIO) -> tuple[Any, ...]:
+    return struct.unpack(layout, _take(file, struct.calcsize(layout)))
+
+
+def _jpeg(file: BinaryIO, size: int) -> Header:
+    header = Header("JPEG", 0, 0)
+    metadata: list[tuple[int, int]] = []
+    position, sequential, components = 2, False, 0
+    for _ in range(MOST_PARTS):
+        file.seek(position)
+        mark, kind = _unpack(">BB", file)
+        if mark != 0xFF:
+            raise ValueError("damaged JPEG header")
+        if kind == 0xFF:  # a fill byte
+            position += 1
+            continue
+        if kind == 0x01 or 0xD0 <= kind <= 0xD8:  # stands alone, has no length
+            position += 2
+            continue
+        (length,) = _unpack(">H", file)
+        end = position + 2 + length
+        if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
+            _, height, width, components = _unpack(">BHHB", file)
+            header, sequential = replace(header, width=width, height=height), kind in (0xC0, 0xC1)
+        elif kind in (0xE1, 0xE2, 0xFE):  # EXIF and XMP, ICC and MPF, comments
+            metadata.append((position, end))
+            if kind == 0xE1 and length >= 8 and file.read(6) == b"Exif\0\0":
+                header = _rotated(header, file.read(length - 8))
+        elif kind in (0xD9, 0xDA):
+            break
+        position = end
+    else:
+        raise ValueError("damaged JPEG header (too many segments)")
+    if kind == 0xD9 or not components:
+        raise ValueError("damaged JPEG header (no picture)")
+    scanned = _take(file, 1)[0]
+    file.seek(max(size - 2, 0))
+    return replace(
+        header,
+        complete=file.read(2) == b"\xff\xd9",
+        single_scan=sequential and scanned == components,
+        metadata=tuple(metadata),
+    )
+
+
+def _png(file: BinaryIO, size: int) -> Header:
+    file.seek(8)
+    length, kind = _unpack(">I4s", file)
+    if kind != b"IHDR" or length != 13:
+        raise ValueError("damaged PNG header")
+    width, height, depth, colour = _unpack(">IIBB", file)
+    header = Header("PNG", width, height, fixed=(SCALED,) if (depth, colour) == (16, 0) else ())
+    position = 8 + 12 + 13
+    for _ in range(MOST_PARTS):
+        file.seek(position)
+        length, kind = _unpack(">I4s", file)
+        if kind in (b"IDAT", b"IEND"):
+            break
+        if kind == b"acTL":
+            header = replace(header, frames=max(_unpack(">I", file)[0], 2))
+        elif kind == b"eXIf":
+            header = _rotated(header, file.read(min(length, 1 << 16)))
+        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
+            _check_text(kind, length, file)
+        position += 12 + length
+    else:
+        raise ValueError("damaged PNG (too many chunks)")
+    file.seek(max(size - 12, 0))
+    return replace(header, complete=file.read(12) == PNG_END)
+
+
+def _check_text(kind: bytes, length: int, file: BinaryIO) -> None:
+    """Raise ValueError when a text chunk is, or unpacks to, more than MOST_TEXT bytes."""
+    data = b"" if length > MOST_TEXT else file.read(length)
+    if kind != b"tEXt" and data:
+        start = data.find(b"x", data.find(b"\0"))  # a zlib stream begins with 0x78, "x"
+        try:
+            unpacked = zlib.decompressobj().decompress(data[start:], MOST_TEXT + 1) if start >= 0 else b""
+        except zlib.error:
+            unpacked = b""
+        length = max(length, len(unpacked))
+    if length > MOST_TEXT:
+        raise ValueError("PNG text chunk over 1 MiB")
+
+
+def check_png_chunks(data: bytes) -> None:
+    """Raise ValueError when a checksum is wrong or there are too many chunks. The end is not judged."""
+    position = 8
+    for _ in range(MOST_PARTS):
+        if position + 12 > len(data):
+            return
+        length = int.from_bytes(data[position : position + 4])
+        end = position + 12 + length
+        if end > len(data):
+            return
+        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
+            raise ValueError("damaged PNG (wrong checksum)")
+        if data[position + 4 : position + 8] == b"IEND":
+            return
+        position = end
+    raise ValueError("damaged PNG (too many chunks)")
+
+
+def _webp(file: BinaryIO, size: int) -> Header:
+    file.seek(4)
+    declared = _unpack("<I", file)[0] + 8
+    header = Header("WEBP", 0, 0, complete=size >= declared)
+    position, frames = 12, 0
+    for _ in range(MOST_PARTS):
+        if position + 8 > min(size, declared):
+            break
+        file.seek(position)
+        kind, length = file.read(4), _unpack("<I", file)[0]
+        if kind == b"VP8X":
+            canvas = _take(file, 10)
+            width, height = int.from_bytes(canvas[4:7], "little"), int.from_bytes(canvas[7:10], "little")
+            header = replace(header, width=width + 1, height=height + 1)
+        elif kind == b"VP8 " and not header.width:
+            _, width, height = struct.unpack("<6sHH", _take(file, 10))
+            header = replace(header, width=width & 0x3FFF, height=height & 0x3FFF)
+        elif kind == b"VP8L" and not header.width:
+            bits = int.from_bytes(_take(file, 5)[1:], "little")
+            header = replace(header, width=(bits & 0x3FFF) + 1, height=(bits >> 14 & 0x3FFF) + 1)
+        elif kind == b"ANMF":
+            frames += 1
+        elif kind == b"EXIF":
+            header = _rotated(header, file.read(min(length, 1 << 16)).removeprefix(b"Exif\0\0"))
+        position += 8 + length + length % 2
+    else:
+        raise ValueError("damaged WebP (too many chunks)")
+    return replace(header, frames=max(frames, 1))
+
+
+def _bmp(file: BinaryIO, size: int) -> Header:
+    file.seek(10)
+    start, length = _unpack("<II", file)
+    if length == 12:
+        width, height, _, bits = _unpack("<HHHH", file)
+        compression = 0
+    else:
+        width, height, _, bits, compression = _unpack("<iiHHI", file)
+    height = abs(height)
+    plain = compression in (0, 3, 6)  # rows of fixed length
+    complete = plain and start + (width * bits + 31) // 32 * 4 * height <= size
+    return Header("BMP", max(width, 0), height, complete=complete)
+
+
+def _tiff(file: BinaryIO, size: int) -> Header:
+    file.seek(0)
+    order = "<" if file.read(4).startswith(b"II") else ">"
+    (offset,) = _unpack(order + "I", file)
+    tags, following = _directory(file, order, offset)
+    frames, seen = 1, {offset}
+    while following and following not in seen and frames < MOST_PARTS:
+        seen.add(following)
+        frames += 1
+        try:
+            _, following = _directory(file, order, following)
+        except ValueError:
+            break
+    one = {tag: int(values[0]) for tag, values in tags.items() if len(values)}
+    starts, lengths = (tags.get(a, tags.get(b, np.zeros(0))) for a, b in ((273, 324), (279, 325)))
+    ends = starts[: len(lengths)] + lengths[: len(starts)]
+    if not len(ends) or ends.max() > size:
+        raise ValueError("truncated")
+    grey16 = one.get(258) == 16 and one.get(277, 1) == 1 and one.get(339, 1) == 1
+    header = Header(
+        "TIFF", one.get(256, 0), one.get(257, 0), frames=frames, fixed=(SCALED,) if grey16 else ()
+    )
+    return _oriented(header, one.get(274, 1))
+
+
+def _directory(file: BinaryIO, order: str, offset: int) -> tuple[dict[int, np.ndarray], int]:
+    """The integer tags of one TIFF directory, and the offset of the next (0: none, or cut off)."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(offset)
+    (count,) = _unpack(order + "H", file)
+    entries = _take(file, 12 * count)
+    rest = file.read(4)
+    tags: dict[int, np.ndarray] = {}
+    for at in range(0, len(entries), 12):
+        tag, kind, number, place = struct.unpack_from(order + "HHII", entries, at)
+        dtype = {1: "u1", 3: "u2", 4: "u4"}.get(kind)
+        if dtype is None or tag in tags:
+            continue
+        length = number * int(dtype[1])
+        if length <= 4:
+            data = entries[at + 8 : at + 8 + length]
+        elif place + length > size:
+            raise ValueError("truncated")
+        else:
+            file.seek(place)
+            data = _take(file, length)
+        tags[tag] = np.frombuffer(data, order + dtype).astype(np.int64)
+    return tags, struct.unpack(order + "I", rest)[0] if len(rest) == 4 else 0
+
+
+def _rotated(header: Header, exif: bytes) -> Header:
+    """The header turned as its EXIF block says; a damaged block counts as orientation 1."""
+    file = io.BytesIO(exif)
+    try:
+        order = {b"II": "<", b"MM": ">"}[file.read(2)]
+        magic, offset = _unpack(order + "HI", file)
+        tags, _ = _directory(file, order, offset)
+    except (KeyError, ValueError):
+        return replace(header, noted=(*header.noted, "damaged EXIF block (read as orientation 1)"))
+    values = tags.get(0x0112, np.ones(1, np.int64))
+    return _oriented(header, int(values[0]) if len(values) else 1)
+
+
+def _oriented(header: Header, orientation: int) -> Header:
+    if 1 <= orientation <= 8:
+        return replace(header, orientation=orientation)
+    return replace(header, noted=(*header.noted, f"EXIF orientation {orientation} (read as 1)"))
