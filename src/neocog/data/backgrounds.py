@@ -15,6 +15,7 @@ from neocog.ops.rng import generator
 from neocog.types import SampleKey
 
 BANK = 48  # pictures in the bank of one split
+_MUTED = 0.3  # how far colours are drawn towards grey
 
 Plane = NDArray[np.float32]  # (S, S)
 Picture = NDArray[np.float32]  # (S, S, 3) in [0, 1]
@@ -142,6 +143,7 @@ def background(seed: int, split: str, number: int, side: int) -> NDArray[np.uint
     picture = np.where((patches > cut)[..., None], above, below).astype(np.float32)
     _strokes(rng, picture)
     picture *= np.float32(0.8) + np.float32(0.4) * _noise(rng, side, 6, 2)[..., None]
-    finished = (np.clip(picture, 0, 1) * 255 + 0.5).astype(np.uint8)
+    picture += np.float32(_MUTED) * (picture.mean(axis=2, keepdims=True) - picture)
+    finished = (np.clip(picture, 0.03, 0.94) * 255 + 0.5).astype(np.uint8)
     finished.flags.writeable = False
     return finished

@@ -48,21 +48,30 @@ def _mix(value: Scalar) -> Scalar:
 
 
 @njit(cache=True, nogil=True)
-def _second_tone(texture: int, u: float, v: float, phase: float) -> Scalar:
-    """Whether a point wears the second tone. u and v are in periods of the texture, about the centre."""
+def _wave(x: float) -> Scalar:
+    """Signed distance into the bands [1/4, 3/4) of every period, in periods."""
+    return 0.25 - abs(x - np.floor(x) - 0.5)
+
+
+@njit(cache=True, nogil=True)
+def _pattern(texture: int, u: float, v: float, phase: float) -> Scalar:
+    """How far inside the second tone a point lies (negative: outside); all lengths in periods."""
     if texture == 0:  # solid
-        return False
+        return -1.0
     if texture == 1:  # stripes
-        return (u + phase) % 1.0 < 0.5
+        return _wave(u + phase)
     if texture == 2:  # checker
-        return ((u + phase) % 1.0 < 0.5) != ((v + phase) % 1.0 < 0.5)
+        a, b = _wave(u + phase), _wave(v + phase)
+        return min(abs(a), abs(b)) if a * b > 0.0 else -min(abs(a), abs(b))
     if texture == 3:  # dots
-        a, b = (u + phase) % 1.0 - 0.5, (v + phase) % 1.0 - 0.5
-        return a * a + b * b < 0.1
+        a, b = u + phase, v + phase
+        a, b = a - np.floor(a) - 0.5, b - np.floor(b) - 0.5
+        return 0.31 - np.sqrt(a * a + b * b)
     if texture == 4:  # rings
-        return (np.sqrt(u * u + v * v) + phase) % 1.0 < 0.5
-    cell = np.int64(np.floor(u * 3.0)) * 7919 + np.int64(np.floor(v * 3.0)) * 104729 + np.int64(phase * 1e6)
-    return _mix(np.uint64(cell)) & np.uint64(1) == np.uint64(1)  # speckle
+        return _wave(np.sqrt(u * u + v * v) + phase)
+    row, column = np.int64(np.floor(v * 4.0)), np.int64(np.floor(u * 4.0))
+    bits = _mix(np.uint64(row * 104729 + column * 7919 + np.int64(phase * 1e6)))
+    return 1.0 if bits & np.uint64(1) == np.uint64(1) else -1.0  # speckle
 
 
 @njit(cache=True, nogil=True)
@@ -117,14 +126,15 @@ def _paint(
             if d < fade:
                 dark = 1.0 - layer[SHADOW] * (1.0 - max(d, 0.0) / fade)
                 alpha = min(max(0.5 - d, 0.0), 1.0)
-                tone = RED
+                part = 0.0
                 if alpha > 0.0:
                     dx, dy = (column + 0.5 - cx) / period, (row + 0.5 - cy) / period
-                    if _second_tone(texture, cos * dx + sin * dy, cos * dy - sin * dx, phase):
-                        tone = RED2
+                    inside = _pattern(texture, cos * dx + sin * dy, cos * dy - sin * dx, phase)
+                    part = min(max(0.5 + inside * period, 0.0), 1.0)
                 for channel in range(3):
                     below = canvas[row, column, channel] * dark
-                    canvas[row, column, channel] = below + alpha * (layer[tone + channel] - below)
+                    tone = layer[RED + channel] + part * (layer[RED2 + channel] - layer[RED + channel])
+                    canvas[row, column, channel] = below + alpha * (tone - below)
             if d < 0.0:
                 owner[row, column] = mark
 
