@@ -1,0 +1,184 @@
+"""What the verbs share: options that mean the same everywhere, tables, JSON results and output folders."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from neocog.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+JsonOption = Annotated[
+    str | None,
+    typer.Option("--json", metavar="FILE", help="Write the result as JSON to FILE (-: standard output)."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of all randomness.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", min=1, metavar="N", help="CPU threads (default: what torch chooses)."),
+]
+DeviceOption = Annotated[
+    str,
+    typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N (auto: a GPU if there is one)."),
+]
+
+_OURS = ("run.json", "compare.json")
+
+
+def use_threads(threads: int | None) -> None:
+    """Give torch this many threads; without a number, leave it alone."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of that name. Raises UsageError for no such name, DeviceError where it is absent."""
+    import torch
+
+    there = torch.cuda.device_count()
+    if name == "auto":
+        return torch.device("cuda" if there else "cpu")
+    if name == "cpu":
+        return torch.device("cpu")
+    kind, colon, number = name.partition(":")
+    if kind != "cuda" or (colon and not number.isdecimal()):
+        raise UsageError(f"no device '{name}': give auto, cpu, cuda or cuda:N")
+    if int(number or 0) >= there:
+        has = f"the highest is cuda:{there - 1}" if there else "this machine or this build of torch has none"
+        raise DeviceError(f"device '{name}' is absent: {has}; --device cpu always works")
+    return torch.device(name)
+
+
+def output(json_target: str | None) -> TextIO:
+    """Where people's text goes: standard output, unless JSON takes it."""
+    return sys.stderr if json_target == "-" else sys.stdout
+
+
+def write_json(value: Any, target: str | None) -> None:
+    """Write a result as JSON to a file, to standard output for `-`, or nowhere for None.
+
+    What is not a finite number becomes null. Raises UsageError when the file cannot be written.
+    """
+    if target is None:
+        return
+    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if target == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(target).write_text(text, encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise UsageError(f"--json {target}: cannot be written ({error.strerror})") from error
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def print_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    *,
+    title: str = "",
+    file: TextIO | None = None,
+) -> None:
+    """Print rows under headings: a Rich table on a terminal, aligned plain text otherwise.
+
+    None prints as `-`, a float with four significant digits; columns of numbers are aligned right.
+    """
+    file = file or sys.stdout
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [all(_is_number(row[column]) for row in rows) for column in range(len(headings))]
+    if file.isatty():
+        _print_rich(headings, cells, right, title, file)
+        return
+    if title:
+        print(title, file=file)
+    widths = [max(len(row[column]) for row in [headings, *cells]) for column in range(len(headings))]
+    for row in [headings, *cells]:
+        columns = zip(row, widths, right, strict=True)
+        line = "  ".join(cell.rjust(width) if flush else cell.ljust(width) for cell, width, flush in columns)
+        print(line.rstrip(), file=file)
+
+
+def _print_rich(
+    headings: Sequence[str], cells: list[list[str]], right: list[bool], title: str, file: TextIO
+) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title or None, title_justify="left", box=SIMPLE_HEAD)
+    for heading, flush in zip(headings, right, strict=True):
+        table.add_column(Text(heading), justify="right" if flush else "left")
+    for row in cells:
+        table.add_row(*(Text(cell) for cell in row))
+    Console(file=file).print(table)
+
+
+def _is_number(value: object) -> bool:
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def prepare_out(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
+    """Make sure that `--out` may be written, and return it. It is created, unless it is there and resumed.
+
+    Raises UsageError for an existing folder without `resume` or `overwrite`, for one that `overwrite` should
+    not remove because no run of ours left it, and for a path that cannot be a folder.
+    """
+    out = Path(path)
+    if overwrite and resume:
+        raise UsageError("--resume continues a run and --overwrite starts it again: give one of them")
+    if out.is_symlink() and not out.exists():
+        raise UsageError(f"--out {out}: is a link to nothing")
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"--out {out}: is a file, not a folder")
+    if out.is_dir() and not resume:
+        _clear(out, overwrite)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be made ({error.strerror})") from error
+    return out
+
+
+def _clear(out: Path, overwrite: bool) -> None:
+    """Remove an existing `--out`, if that was asked for and a run of ours left it."""
+    if not overwrite:
+        raise UsageError(f"--out {out}: exists already; give --overwrite, --resume or another folder")
+    if any(out.iterdir()) and not any((out / name).is_file() for name in _OURS):
+        raise UsageError(
+            f"--out {out}: holds neither {' nor '.join(_OURS)}, so it is not a run's folder and is left alone"
+        )
+    if out.is_symlink():
+        raise UsageError(f"--out {out}: is a link; give the folder itself to have it overwritten")
+    try:
+        shutil.rmtree(out)
+    except OSError as error:
+        raise UsageError(f"--out {out}: cannot be removed ({error.strerror})") from error

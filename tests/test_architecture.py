@@ -1,0 +1,191 @@
+"""The rules of the house: import direction, length, what may be called, and what an import costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent
+SOURCE = TESTS.parent / "src" / "neocog"
+FILES = sorted(SOURCE.rglob("*.py"))
+
+LAYERS = [
+    {"errors", "version"},
+    {"types", "files"},
+    {"ops"},
+    {"data", "transforms", "metrics", "proposals", "backbones"},
+    {"parts"},
+    {"models"},
+    {"zoo"},
+    {"pictures", "explain", "checkpoint", "weights", "distributed", "predict"},
+    {"evaluate"},
+    {"train", "run"},
+    {"compare"},
+    {"export"},
+    {"cli", "lab"},
+]
+"""Imports go only towards the top of this list; what shares a line does not import each other, except for:"""
+
+WITHIN_A_LAYER = {
+    ("data", "transforms"),
+    ("checkpoint", "weights"),
+    ("predict", "checkpoint"),
+    ("predict", "pictures"),
+    ("run", "train"),
+}
+
+FORBIDDEN_MODULES = {"torchvision", "pickle", "cv2"}
+FORBIDDEN_CALLS = {"eval", "exec", "yaml.load", "yaml.unsafe_load", "yaml.full_load"}
+
+
+def name_of(file: Path) -> str:
+    return file.relative_to(SOURCE).as_posix()
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), filename=name_of(file))
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """(line, dotted module) of every import, also inside functions; `from a import b` gives `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{module}.{alias.name}") for alias in node.names)
+
+
+def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
+    """Every call with the dotted name of what is called, as far as it is a name."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node, ast.unparse(node.func)
+
+
+def direction_faults(unit: str, tree: ast.AST) -> list[str]:
+    """Imports in a file of `unit` (the first part of its path) that go the wrong way."""
+    layer = {name: number for number, names in enumerate(LAYERS) for name in names}
+    faults = []
+    for line, module in imported(tree):
+        if module.startswith("."):
+            faults.append(f"{line}: write the import of {module} in full")
+        head, _, rest = module.partition(".")
+        target = rest.split(".")[0]
+        if head != "neocog" or target == unit:
+            continue
+        if target not in layer:
+            faults.append(f"{line}: '{target}' has no place in the layers")
+        elif layer[target] > layer[unit]:
+            faults.append(f"{line}: {unit} must not import {target}, which stands to its right")
+        elif layer[target] == layer[unit] and (unit, target) not in WITHIN_A_LAYER:
+            faults.append(f"{line}: {unit} and {target} share a layer")
+    return faults
+
+
+def call_faults(tree: ast.AST) -> list[str]:
+    """Calls that run text as code, or that load objects from a file."""
+    faults = []
+    for node, name in called(tree):
+        given = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if name in FORBIDDEN_CALLS:
+            faults.append(f"{node.lineno}: {name}")
+        if name == "torch.load" and given.get("weights_only") != "True":
+            faults.append(f"{node.lineno}: torch.load without weights_only=True")
+        if name.endswith(".load") and given.get("allow_pickle", "False") != "False":
+            faults.append(f"{node.lineno}: {name} with allow_pickle")
+    return faults
+
+
+LAYERED = [file for file in FILES if name_of(file) not in ("__init__.py", "__main__.py")]
+
+
+@pytest.mark.parametrize("file", LAYERED, ids=name_of)
+def test_imports_go_only_leftwards(file: Path) -> None:
+    unit = name_of(file).split("/")[0].removesuffix(".py")
+    assert any(unit in names for names in LAYERS), f"give '{unit}' a place in LAYERS"
+    assert direction_faults(unit, tree_of(file)) == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_nothing_unpickles_evaluates_or_needs_what_we_do_not_use(file: Path) -> None:
+    tree = tree_of(file)
+    assert [name for _, name in imported(tree) if name.split(".")[0] in FORBIDDEN_MODULES] == []
+    assert call_faults(tree) == []
+
+
+def test_the_rules_see_what_they_forbid() -> None:
+    wrong = ast.parse(
+        "def late():\n    from neocog.models.ssd import SSD\n"
+        "from neocog.metrics import voc\nfrom . import x\nimport neocog.nowhere\n"
+    )
+    assert [fault.split(":")[0] for fault in direction_faults("data", wrong)] == ["3", "4", "5", "2"]
+    loads = ast.parse(
+        "torch.load(f)\ntorch.load(f, weights_only=False)\ntorch.load(f, weights_only=True)\n"
+        "yaml.load(f)\nyaml.safe_load(f)\neval('1')\nmodel.eval()\n"
+        "np.load(f, allow_pickle=True)\nnp.load(f)\n"
+    )
+    assert [int(fault.split(":")[0]) for fault in call_faults(loads)] == [1, 2, 4, 6, 8]
+
+
+def test_no_file_is_longer_than_400_lines() -> None:
+    lengths = {name_of(file): len(file.read_text(encoding="utf-8").splitlines()) for file in FILES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def run_python(code: str) -> str:
+    """Standard output of a fresh interpreter."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_public_names_are_those_written_down() -> None:
+    """Adding or removing a public name is a deliberate act: change public_names.txt with it."""
+    written = (TESTS / "public_names.txt").read_text(encoding="utf-8").split()
+    code = "import neocog; print(*sorted(dir(neocog))); [getattr(neocog, name) for name in dir(neocog)]"
+    assert run_python(code).split() == sorted(written)
+
+
+def test_a_function_is_not_hidden_by_the_module_of_its_name() -> None:
+    code = "import neocog.evaluate, neocog; print(callable(neocog.evaluate), neocog.evaluate.__module__)"
+    assert run_python(code).split() == ["True", "neocog.evaluate"]
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    import neocog
+
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        _ = neocog.trian  # type: ignore[attr-defined]
+
+
+def test_import_costs_little_beyond_torch() -> None:
+    code = (
+        "import time, torch; began = time.perf_counter(); import neocog, neocog.types;"
+        "print(time.perf_counter() - began)"
+    )
+    assert any(float(run_python(code)) < 0.25 for _ in range(3))  # a busy machine may need a second try
+
+
+def test_import_touches_neither_network_nor_processes_nor_threads() -> None:
+    """Loading every public name, too, opens no connection, starts no process and leaves torch's threads."""
+    code = """
+import sys, torch
+before = torch.get_num_threads()
+seen = []
+watched = ("socket.", "subprocess.", "os.system", "os.exec", "os.fork", "os.posix_spawn", "urllib.")
+sys.addaudithook(lambda event, args: seen.append(event) if event.startswith(watched) else None)
+import neocog
+for name in dir(neocog):
+    getattr(neocog, name)
+quiet = list(seen)
+import socket
+socket.socket().close()
+print(quiet, torch.get_num_threads() == before, seen[-1].startswith("socket."))
+"""
+    assert run_python(code).strip() == "[] True True"
