@@ -12,22 +12,19 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.utils.data
 
 from neocog.data.dataset import Dataset
+from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
 from neocog.types import Batch, Frame, Objects, Sample, SampleKey
 
 FAULT_LIMIT = 0.1
 """The share of a data set's pictures that may be unreadable before loading stops."""
-
-PREFETCH = 3
-"""Batches that each worker prepares ahead."""
 
 
 class Loader:
@@ -74,7 +71,7 @@ class Loader:
         self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle)
         self._reader = _Reader(dataset, transform, stride)
         self._workers = workers
-        self._pool: torch.utils.data.DataLoader[_Packed] | None = None
+        self._idle: Pool[_Request, _Packed] | None = None
 
     def __len__(self) -> int:
         """Steps that an iteration passes; TypeError for an endless stream."""
@@ -89,19 +86,22 @@ class Loader:
 
     def _packed(self) -> Iterator[_Packed]:
         if self._workers == 0:
-            return map(self._reader.__getitem__, self._plan)
-        if self._pool is None:
-            self._pool = torch.utils.data.DataLoader(
-                self._reader,
-                batch_size=None,
-                sampler=self._plan,
-                collate_fn=_as_it_is,
-                num_workers=self._workers,
-                prefetch_factor=PREFETCH,
-                persistent_workers=True,
-                generator=torch.Generator(),  # or it would draw from, and so change, the global one
-            )
-        return _mend(iter(self._pool), self._name)
+            yield from map(self._reader, self._plan)
+            return
+        # An iteration that runs to its end leaves its processes to the next; any other ends them.
+        pool, self._idle = self._idle or Pool(self._reader, self._workers), None
+        try:
+            yield from pool.map(self._plan)
+        except WorkerDied as death:
+            pool.close()
+            raise DataError(
+                f"{self._name}: a loader process died ({death}), most likely for want of memory; use fewer "
+                f"--workers or a smaller --batch"
+            ) from death
+        except BaseException:
+            pool.close()
+            raise
+        self._idle = pool
 
     def _note(self, faults: tuple[tuple[int, str], ...]) -> None:
         for index, message in faults:
@@ -165,14 +165,10 @@ class _Plan:
 
 
 class _Packed(NamedTuple):
-    """A batch on its way between processes.
-
-    One tensor travels in shared memory; the rest is small and goes as NumPy arrays through the pipe, since
-    each shared tensor that a program keeps would hold a file descriptor open.
-    """
+    """A batch on its way between processes: a few flat arrays, which pickle as fast as they copy."""
 
     step: int
-    images: torch.Tensor  # (B, H, W, 3) uint8
+    images: np.ndarray  # (B, H, W, 3) uint8
     sizes: tuple[tuple[int, int], ...]
     frames: tuple[Frame, ...]
     keys: tuple[SampleKey, ...]
@@ -181,15 +177,15 @@ class _Packed(NamedTuple):
     faults: tuple[tuple[int, str], ...]
 
 
-@dataclass(frozen=True)
-class _Reader(torch.utils.data.Dataset["_Packed"]):
+@dataclass(frozen=True, slots=True)
+class _Reader:
     """Reads, transforms and packs one step's samples: what a worker does."""
 
     dataset: Dataset
     transform: Callable[[Sample], Sample]
     stride: int
 
-    def __getitem__(self, request: _Request) -> _Packed:
+    def __call__(self, request: _Request) -> _Packed:
         samples, faults = [], []
         for key in request.keys:
             try:
@@ -202,10 +198,9 @@ class _Reader(torch.utils.data.Dataset["_Packed"]):
 def _pack(step: int, samples: list[Sample], faults: tuple[tuple[int, str], ...], stride: int) -> _Packed:
     sizes = tuple((sample.image.shape[0], sample.image.shape[1]) for sample in samples)
     height, width = (stride * math.ceil(max(sides) / stride) for sides in zip((0, 0), *sizes, strict=True))
-    images = torch.zeros(len(samples), height, width, 3, dtype=torch.uint8)
-    canvas = images.numpy()
+    images = np.zeros((len(samples), height, width, 3), np.uint8)
     for place, sample in enumerate(samples):
-        canvas[place, : sizes[place][0], : sizes[place][1]] = sample.image
+        images[place, : sizes[place][0], : sizes[place][1]] = sample.image
     targets = [sample.target for sample in samples if sample.target is not None]
     return _Packed(
         step,
@@ -235,29 +230,10 @@ def _unpack(packed: _Packed) -> Batch:
         parts = (torch.split(torch.from_numpy(values), list(packed.counts)) for values in packed.objects)
         targets = tuple(Objects(*fields) for fields in zip(*parts, strict=True))
     return Batch(
-        images=torch.div(packed.images, 255).permute(0, 3, 1, 2),
+        images=torch.div(torch.from_numpy(packed.images), 255).permute(0, 3, 1, 2),
         sizes=packed.sizes,
         targets=targets,
         frames=packed.frames,
         keys=packed.keys,
         step=packed.step,
     )
-
-
-def _as_it_is(packed: Any) -> Any:
-    """In place of PyTorch's collation, which would make tensors of the arrays."""
-    return packed
-
-
-def _mend(batches: Iterator[_Packed], name: str) -> Iterator[_Packed]:
-    """The same, with the death of a worker told in one line."""
-    try:
-        yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise DataError(
-            f"{name}: a loader process died ({reason}); it ran out of memory or of shared memory, or was "
-            f"killed: use fewer --workers or a smaller --batch"
-        ) from error

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from PIL import Image
 
+from neocog.errors import UsageError
 from neocog.ops.rng import generator
 from neocog.types import Sample
 
@@ -32,6 +33,10 @@ class ColourJitter:
     contrast: float = 0.2
     saturation: float = 0.2
     hue: float = 0.02
+
+    def __post_init__(self) -> None:
+        if min(self.brightness, self.contrast, self.saturation, self.hue) < 0:
+            raise UsageError(f"ColourJitter: strengths must be 0 or more, got {self}")
 
     def __call__(self, sample: Sample) -> Sample:
         def draw(operation: str, strength: float) -> float:

@@ -125,6 +125,10 @@ class Flip:
     horizontal: float = 0.5
     vertical: float = 0.0
 
+    def __post_init__(self) -> None:
+        if not (0 <= self.horizontal <= 1 and 0 <= self.vertical <= 1):
+            raise UsageError(f"Flip: probabilities lie in [0, 1], got {self.horizontal} and {self.vertical}")
+
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
         height, width = size
         across, down = rng.random(2) < (self.horizontal, self.vertical)
@@ -140,6 +144,10 @@ class Affine:
     rotation: float = 10.0  # degrees
     shear: float = 0.0  # degrees, along x
     translation: float = 0.0  # share of the picture's side
+
+    def __post_init__(self) -> None:
+        if min(self.rotation, self.shear, self.translation) < 0 or self.shear >= 90:
+            raise UsageError(f"Affine: limits must be 0 or more, and shear below 90 degrees, got {self}")
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
         height, width = size
