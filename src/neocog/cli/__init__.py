@@ -1,0 +1,100 @@
+"""The command line: one verb a file, and every failure as one line and an exit code.
+
+Exit codes: 0 good, 1 a bug of ours, 2 usage, 3 data, 4 model or checkpoint, 5 disk, 6 numbers not finite,
+7 device, 130 interrupted. Verb files import what they need when they run, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from neocog.cli import data, doctor
+from neocog.errors import DiskError, NeocogError, UsageError
+from neocog.version import __version__
+
+_UsageMistake: type[Exception] = typer.BadParameter.__bases__[0]
+"""What typer raises for a wrong command line. It is public only as the parent of `BadParameter`."""
+
+_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+app = typer.Typer(
+    help="The convolutional vision family: train, measure, compare and look inside.",
+    epilog="Exit codes: 0 good, 1 a bug of ours, 2 usage, 3 data, 4 model or checkpoint, 5 disk, "
+    "6 numbers not finite, 7 device, 130 interrupted. With --debug a failure shows its traceback.",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.add_typer(data.app, name="data")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"neocog {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _neocog(
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Show the version and exit."),
+    ] = False,
+) -> None:
+    """Options that need no verb."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the process's own) and return its exit code."""
+    words, debug = _take_debug(sys.argv[1:] if argv is None else argv)
+    try:
+        code = app(words or ["--help"], prog_name="neocog", standalone_mode=False)
+        if code == 130:  # typer turns Ctrl-C into this
+            return _fail("interrupted", 130)
+        return code if isinstance(code, int) else 0
+    except (KeyboardInterrupt, typer.Abort):
+        return _fail("interrupted", 130)
+    except Exception as error:
+        if debug:
+            traceback.print_exc()
+        return _explain(error)
+
+
+def _take_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
+    """The command line without `--debug`, which may stand anywhere before `--`, and whether it was there."""
+    end = list(argv).index("--") if "--" in argv else len(argv)
+    words = [word for word in argv[:end] if word != "--debug"]
+    return [*words, *argv[end:]], len(words) < end or os.environ.get("NEOCOG_DEBUG") == "1"
+
+
+def _explain(error: Exception) -> int:
+    """Say what went wrong in one line on standard error, and return the exit code."""
+    if isinstance(error, NeocogError):
+        return _fail(str(error), error.exit_code)
+    if isinstance(error, _UsageMistake):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "neocog"
+        return _fail(f"{_message(error)} (see {command} --help)", UsageError.exit_code)
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return _fail(f"{error.filename or 'the disk'}: {error.strerror}", DiskError.exit_code)
+    name = type(error).__name__
+    return _fail(f"{name}: {error} (a bug of ours; --debug shows the traceback)", 1)
+
+
+def _message(error: Exception) -> str:
+    """The text of one of typer's own errors, without its final stop."""
+    return str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+
+
+def _fail(message: str, code: int) -> int:
+    print(f"neocog: {' '.join(message.split())}", file=sys.stderr)
+    return code
