@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.data.loader import Loader, evaluation_loader
+from neocog.data.loader import Loader, collate, evaluation_batches
 from neocog.errors import DataError, UsageError
 from neocog.transforms.recipes import evaluation_recipe, training_recipe
 from neocog.types import Batch, Frame, Objects, Sample
@@ -121,7 +121,7 @@ def test_an_endless_stream_has_no_length() -> None:
 
 def test_layout_of_a_batch() -> None:
     data = Memory()
-    (batch,) = itertools.islice(evaluation_loader(data, lambda sample: sample, batch_size=4), 1)
+    (batch,) = itertools.islice(evaluation_batches(data, lambda sample: sample, batch_size=4), 1)
     assert batch.images.shape == (4, 3, 96, 96) and batch.images.dtype == torch.float32
     assert batch.images.is_contiguous(memory_format=torch.channels_last)
     assert batch.sizes == ((80, 70), (60, 80), (60, 80), (80, 70))
@@ -134,12 +134,21 @@ def test_layout_of_a_batch() -> None:
         assert torch.equal(batch.targets[place].boxes, data.objects(place).boxes)
         assert torch.equal(batch.targets[place].labels, data.objects(place).labels)
         assert batch.frames[place] == sample.frame
-    assert next(iter(evaluation_loader(data, JUDGE, batch_size=1, stride=1))).images.shape[2:] == (48, 42)
+    assert next(iter(evaluation_batches(data, JUDGE, batch_size=1, stride=1))).images.shape[2:] == (48, 42)
+
+
+def test_collating_gives_the_loader_s_batch() -> None:
+    data = Memory(count=3)
+    (batch,) = evaluation_batches(data, JUDGE, batch_size=3)
+    samples = [replace(JUDGE(data[place]), key=batch.keys[place]) for place in range(3)]
+    assert same(collate(samples), batch)
+    mixed = collate([samples[0], replace(samples[1], target=None)], stride=1, step=9)
+    assert mixed.targets is None and mixed.step == 9 and mixed.images.shape == (2, 3, 48, 64)
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_evaluation_goes_once_in_order_and_again(workers: int) -> None:
-    loader = evaluation_loader(Memory(), JUDGE, batch_size=4, workers=workers)
+    loader = evaluation_batches(Memory(), JUDGE, batch_size=4, workers=workers)
     assert len(loader) == 3
     first, second = list(loader), list(loader)
     assert [len(batch) for batch in first] == [4, 4, 3]
@@ -148,7 +157,7 @@ def test_evaluation_goes_once_in_order_and_again(workers: int) -> None:
 
 
 def test_an_abandoned_iteration_leaves_the_next_whole() -> None:
-    loader = evaluation_loader(Memory(count=40), JUDGE, batch_size=2, workers=2)
+    loader = evaluation_batches(Memory(count=40), JUDGE, batch_size=2, workers=2)
     whole = list(loader)
     next(iter(loader))
     assert all(map(same, whole, loader)) and len(list(loader)) == 20
@@ -171,7 +180,7 @@ def test_an_unreadable_picture_leaves_a_hole_and_nothing_else(workers: int) -> N
 
 
 def test_an_empty_batch_is_passed_over() -> None:
-    steps = [batch.step for batch in evaluation_loader(Memory(broken=(4,)), JUDGE, batch_size=1)]
+    steps = [batch.step for batch in evaluation_batches(Memory(broken=(4,)), JUDGE, batch_size=1)]
     assert steps == [0, 1, 2, 3, 5, 6, 7, 8, 9, 10]
 
 
@@ -196,7 +205,7 @@ def test_impossible_options_are_refused(options: dict[str, int]) -> None:
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_prediction_has_no_targets(workers: int) -> None:
-    (batch,) = evaluation_loader(Memory(count=3, with_targets=False), JUDGE, batch_size=3, workers=workers)
+    (batch,) = evaluation_batches(Memory(count=3, with_targets=False), JUDGE, batch_size=3, workers=workers)
     assert batch.targets is None and len(batch) == 3
 
 
@@ -212,7 +221,7 @@ def test_workers_use_one_thread() -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        (batch,) = evaluation_loader(Threads(count=2), JUDGE, batch_size=2, workers=1)
+        (batch,) = evaluation_batches(Threads(count=2), JUDGE, batch_size=2, workers=1)
     finally:
         torch.set_num_threads(before)
     assert {frame.source for frame in batch.frames} == {"1"}
@@ -229,7 +238,7 @@ class Deadly(Memory):
 
 def test_the_death_of_a_worker_is_one_clear_error() -> None:
     with pytest.raises(DataError, match=r"^memory: a loader process died \(killed by SIGKILL\)[^\n]*$"):
-        for _ in evaluation_loader(Deadly(), JUDGE, batch_size=1, workers=1):
+        for _ in evaluation_batches(Deadly(), JUDGE, batch_size=1, workers=1):
             pass
 
 
@@ -241,7 +250,7 @@ class Buggy(Memory):
 @pytest.mark.parametrize("workers", [0, 1])
 def test_other_errors_pass_through(workers: int) -> None:
     with pytest.raises(RuntimeError, match="a bug in the reader"):
-        next(iter(evaluation_loader(Buggy(), JUDGE, batch_size=1, workers=workers)))
+        next(iter(evaluation_batches(Buggy(), JUDGE, batch_size=1, workers=workers)))
 
 
 @pytest.mark.parametrize("workers", [0, 1])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -115,7 +115,7 @@ class Loader:
             )
 
 
-def evaluation_loader(
+def evaluation_batches(
     dataset: Dataset,
     transform: Callable[[Sample], Sample],
     *,
@@ -125,6 +125,14 @@ def evaluation_loader(
 ) -> Loader:
     """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller."""
     return Loader(dataset, transform, batch_size=batch_size, workers=workers, stride=stride, shuffle=False)
+
+
+def collate(samples: Sequence[Sample], *, stride: int = 32, step: int = 0) -> Batch:
+    """One batch of these samples: padded with 0 at the right and the bottom to the largest, rounded up.
+
+    It has targets when every sample has one.
+    """
+    return _unpack(_pack(step, samples, (), stride))
 
 
 class _Request(NamedTuple):
@@ -195,7 +203,7 @@ class _Reader:
         return _pack(request.step, samples, tuple(faults), self.stride)
 
 
-def _pack(step: int, samples: list[Sample], faults: tuple[tuple[int, str], ...], stride: int) -> _Packed:
+def _pack(step: int, samples: Sequence[Sample], faults: tuple[tuple[int, str], ...], stride: int) -> _Packed:
     sizes = tuple((sample.image.shape[0], sample.image.shape[1]) for sample in samples)
     height, width = (stride * math.ceil(max(sides) / stride) for sides in zip((0, 0), *sizes, strict=True))
     images = np.zeros((len(samples), height, width, 3), np.uint8)
