@@ -39,10 +39,13 @@ def _noise(rng: np.random.Generator, side: int, cells: int, octaves: int) -> Pla
 
 
 def _colours(rng: np.random.Generator, count: int) -> NDArray[np.float32]:
-    """(count, 3) related colours: one mood a picture, with a few strangers."""
+    """(count, 3) colours: one mood a picture, and about one in four as vivid as the objects."""
     mood = rng.random(3, dtype=np.float32)
     freedom = np.float32(0.35 + 0.5 * rng.random())
-    return np.clip(mood * (1 - freedom) + freedom * rng.random((count, 3), dtype=np.float32), 0.04, 0.96)
+    related = mood * (1 - freedom) + freedom * rng.random((count, 3), dtype=np.float32)
+    hue = rng.random((count, 1), dtype=np.float32) + np.array([0, 1 / 3, 2 / 3], dtype=np.float32)
+    vivid = (np.float32(0.5) + np.float32(0.5) * np.cos(np.float32(2 * np.pi) * hue)) * np.float32(0.9)
+    return np.clip(np.where(rng.random((count, 1)) < 0.25, vivid, related), 0.04, 0.96)
 
 
 def _clouds(rng: np.random.Generator, side: int) -> Picture:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-TABLE, DIAMETER, COS, SIN, RED, GREEN, BLUE, RED2, GREEN2, BLUE2, TEXTURE, PERIOD, PHASE, SHADOW, OBJECT = (
-    range(15)
-)
-COLUMNS = 15
+TABLE, DIAMETER, COS, SIN = range(4)
+FIRST, SECOND, DRIFT = 4, 7, 10  # red green blue of either tone, and their rise across a diameter
+TEXTURE, PERIOD, PHASE, SHADOW, OBJECT = range(13, 18)
+COLUMNS = 18
 
 WINDOW = 0.58  # no outline reaches further from its centre, in diameters (Jung: at most 1 / sqrt 3)
 FADE = 0.07  # how far the shadow round a shape reaches, in diameters, but at least LEAST_FADE pixels
@@ -126,33 +126,37 @@ def _paint(
             if d < fade:
                 dark = 1.0 - layer[SHADOW] * (1.0 - max(d, 0.0) / fade)
                 alpha = min(max(0.5 - d, 0.0), 1.0)
-                part = 0.0
+                part, drift = 0.0, 0.0
                 if alpha > 0.0:
-                    dx, dy = (column + 0.5 - cx) / period, (row + 0.5 - cy) / period
-                    inside = _pattern(texture, cos * dx + sin * dy, cos * dy - sin * dx, phase)
-                    part = min(max(0.5 + inside * period, 0.0), 1.0)
+                    dx, dy = column + 0.5 - cx, row + 0.5 - cy
+                    x, y = cos * dx + sin * dy, cos * dy - sin * dx
+                    inside = _pattern(texture, x / period, y / period, phase) * period
+                    part = min(max(0.5 + inside, 0.0), 1.0)
+                    drift = x / diameter
                 for channel in range(3):
                     below = canvas[row, column, channel] * dark
-                    tone = layer[RED + channel] + part * (layer[RED2 + channel] - layer[RED + channel])
+                    tone = layer[FIRST + channel] + part * (layer[SECOND + channel] - layer[FIRST + channel])
+                    tone += drift * layer[DRIFT + channel]
                     canvas[row, column, channel] = below + alpha * (tone - below)
             if d < 0.0:
                 owner[row, column] = mark
 
 
 @njit(cache=True, nogil=True)
-def _light(canvas: Array, ramp: Array, noise: float, seed: int, image: Array) -> None:
-    """Multiply by a linear ramp (level, slope across, slope down), add noise, round to bytes."""
+def _light(canvas: Array, light: Array, noise: float, seed: int, image: Array) -> None:
+    """Multiply each channel by its linear ramp, add noise, round to bytes."""
     side = canvas.shape[0]
     state: Scalar = np.uint64(seed)
     for row in range(side):
         for column in range(side):
-            gain = ramp[0] + ramp[1] * (column / side - 0.5) + ramp[2] * (row / side - 0.5)
+            across, down = column / side - 0.5, row / side - 0.5
             state += np.uint64(0x9E3779B97F4A7C15)
             bits = _mix(state)
             for channel in range(3):
                 # The sum of two uniform draws of ten bits: a triangle on [-1, 1].
                 both = (bits & np.uint64(1023)) + ((bits >> np.uint64(10)) & np.uint64(1023))
                 bits = bits >> np.uint64(20)
+                gain = light[channel, 0] + light[channel, 1] * across + light[channel, 2] * down
                 value = canvas[row, column, channel] * gain + noise * (np.float64(both) / 1023.0 - 1.0)
                 image[row, column, channel] = np.uint8(min(max(value + 0.5, 0.0), 255.0))
 
@@ -166,15 +170,16 @@ def draw(
     reach: float,
     share: float,
     light: Array,
+    noise: float,
     seed: int,
 ) -> tuple[Array, Array, Array]:
     """Draw a scene.
 
     `backdrop` (S, S, 3) uint8; `layers` (L, COLUMNS) back to front; `candidates` (L, T, 2) centres to try,
     in pixels; `tables` (M, CELLS, CELLS) over [-reach, reach]; `share` the least part of an object that must
-    stay in sight; `light` the level, two slopes and the noise. Returns the image (S, S, 3) uint8, the owner
-    of each pixel (S, S) uint8 (0 backdrop, layer + 1) and the bounds (L, 4) int64 x0 y0 x1 y1 of what is
-    visible of each layer, all zero where it was left out.
+    stay in sight; `light` (3, 3) a channel's level, rise across and rise down; `noise` the largest change
+    of a value. Returns the image (S, S, 3) uint8, the owner of each pixel (S, S) uint8 (0 backdrop, layer
+    + 1) and the bounds (L, 4) int64 x0 y0 x1 y1 of what is visible of each layer, zero where it was left out.
     """
     side, count = backdrop.shape[0], layers.shape[0]
     canvas = backdrop.astype(np.float32)
@@ -200,7 +205,7 @@ def draw(
                 _paint(layer, cx, cy, index + 1, distance, canvas, owner)
                 break
     image = np.empty((side, side, 3), dtype=np.uint8)
-    _light(canvas, light, light[3], seed, image)
+    _light(canvas, light, noise, seed, image)
     return image, owner, _bounds(owner, count)
 
 

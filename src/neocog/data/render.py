@@ -27,7 +27,7 @@ TEXTURES = ("solid", "stripes", "checker", "dots", "rings", "speckle")
 
 LEAST_VISIBLE = 0.4  # of an object's area: a placement that hides more is not made
 
-_PALETTE = np.array(
+PALETTE = np.array(
     [
         [206, 48, 44],
         [236, 126, 30],
@@ -107,10 +107,14 @@ def _backdrop(rng: np.random.Generator, seed: int, split: str, size: int) -> NDA
 
 
 def _tones(colours: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two tones (L, 6) of each colour: itself, a little off, and a darker or lighter one. `draws` (L, 5)."""
-    base = _PALETTE[colours] * (0.86 + 0.22 * draws[:, :1]) + 36 * (draws[:, 1:4] - 0.5)
-    other = np.where(draws[:, 4:5] < 0.5, 0.38 * base, 0.35 * base + 0.65 * 255)
-    tones: NDArray[np.float64] = np.concatenate([base, other], axis=1).clip(0, 255)
+    """Two tones (L, 6): the colour, a little off, and another of the eight, dark or pale. `draws` (L, 6).
+
+    A tone of another hue, so that no region of one colour is a whole textured object.
+    """
+    base = PALETTE[colours] * (0.86 + 0.22 * draws[:, :1]) + 44 * (draws[:, 1:4] - 0.5)
+    other = PALETTE[(colours + 1 + _pick(draws[:, 4], len(COLOURS) - 1)) % len(COLOURS)]
+    second = np.where(draws[:, 5:6] < 0.5, 0.42 * other, 0.5 * other + 0.5 * 255)
+    tones: NDArray[np.float64] = np.concatenate([base, second], axis=1).clip(0, 255)
     return tones
 
 
@@ -123,7 +127,7 @@ def _layers(
     fewest, most = level.objects
     objects = fewest + int(rng.random() * (most - fewest + 1))
     count = objects + level.distractors
-    draws = rng.random((count, 14))
+    draws = rng.random((count, 18))
     is_object = np.zeros(count, dtype=bool)
     is_object[np.argsort(draws[:, 0])[:objects]] = True  # painted in any order
     blob = len(CLASSES) + _pick(draws[:, 1], BLOBS)
@@ -138,15 +142,25 @@ def _layers(
     rows[:, raster.TABLE] = shape
     rows[:, raster.DIAMETER] = diameter
     rows[:, raster.COS], rows[:, raster.SIN] = np.cos(angle), np.sin(angle)
-    rows[:, raster.RED : raster.BLUE2 + 1] = _tones(colour, draws[:, 6:11])
+    rows[:, raster.FIRST : raster.DRIFT] = _tones(colour, draws[:, 6:12])
+    rows[:, raster.DRIFT : raster.TEXTURE] = 110 * (draws[:, 15:18] - 0.5)
     rows[:, raster.TEXTURE] = texture
-    rows[:, raster.PERIOD] = np.maximum(diameter * (0.16 + 0.1 * draws[:, 11]), 4.0)
-    rows[:, raster.PHASE] = draws[:, 12]
-    rows[:, raster.SHADOW] = 0.55 * draws[:, 13]
+    rows[:, raster.PERIOD] = np.maximum(diameter * (0.16 + 0.1 * draws[:, 12]), 4.0)
+    rows[:, raster.PHASE] = draws[:, 13]
+    rows[:, raster.SHADOW] = 0.55 * draws[:, 14]
     rows[:, raster.OBJECT] = is_object
     margin = (0.38 * diameter)[:, None, None]  # at most a little of an object lies outside
     centres = margin + (size - 2 * margin) * rng.random((count, _ATTEMPTS, 2))
     return rows, centres, np.stack([shape, colour, texture], axis=1), angle
+
+
+def _light(rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
+    """Light of each channel (3, 3): level, rise across, rise down; and the noise in grey levels."""
+    draws = rng.random(13)
+    slope, direction = 0.7 * draws[0], _TWO_PI * draws[1]
+    common = np.array([0.8 + 0.35 * draws[2], slope * np.cos(direction), slope * np.sin(direction)])
+    tint = (draws[4:].reshape(3, 3) - 0.5) * np.array([0.2, 0.4, 0.4])
+    return common + tint, float(6 + 24 * draws[3])
 
 
 def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 128) -> Scene:
@@ -159,14 +173,10 @@ def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 
     rng = generator(SampleKey(seed, 0, index), f"scene/{level}/{split}")
     backdrop = _backdrop(rng, seed, split, size)
     rows, centres, attributes, angles = _layers(rng, LEVELS[level], size)
-    draws = rng.random(4)
-    slope, direction = 0.7 * draws[0], _TWO_PI * draws[1]
-    light = np.array(
-        [0.8 + 0.35 * draws[2], slope * np.cos(direction), slope * np.sin(direction), 6 + 24 * draws[3]]
-    )
+    light, noise = _light(rng)
     noise_seed = int(rng.integers(0, 2**63))
     image, owner, bounds = raster.draw(
-        backdrop, rows, centres, tables(split), REACH, LEAST_VISIBLE, light, noise_seed
+        backdrop, rows, centres, tables(split), REACH, LEAST_VISIBLE, light, noise, noise_seed
     )
     kept = np.flatnonzero((rows[:, raster.OBJECT] > 0) & (bounds[:, 2] > 0))
     to_instance = np.zeros(len(rows) + 1, dtype=np.uint8)
