@@ -16,7 +16,7 @@ OBJECT = f"<object><name>{{}}</name>{CORNERS}</object>"
 
 
 def make_voc(root: Path, faulty: int) -> Path:
-    """Two splits of ten pictures with two boxes each; in `faulty` of the training pictures one is inverted."""
+    """Two splits of ten pictures, two boxes each; in `faulty` pictures of the first one box is inverted."""
     for folder in ("JPEGImages", "Annotations", "ImageSets/Main"):
         (root / folder).mkdir(parents=True)
     for split, first in (("train", 0), ("val", 10)):
@@ -81,8 +81,9 @@ def test_no_data_is_code_3(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
 
 @pytest.mark.data
 def test_a_real_data_set(sample_data: Callable[[str], Path], capsys: pytest.CaptureFixture[str]) -> None:
-    """BCCD's own description: 364 pictures, 4,888 boxes of three classes (72 pictures for testing)."""
+    """BCCD (MIT, Shenggan/BCCD_Dataset): 364 pictures, 4,888 boxes; eight pairs are nearly equal."""
     assert main(["data", "check", str(sample_data("bccd")), "--json", "-"]) == 0
     splits = json.loads(capsys.readouterr().out)["splits"]
     assert {name: split["images"] for name, split in splits.items()} == {"train": 205, "val": 87, "test": 72}
     assert sum(split["boxes"] for split in splits.values()) == 4888
+    assert sum(split["near_duplicates"] for split in splits.values()) == 8
