@@ -7,7 +7,11 @@ gives the same answer.
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 
@@ -27,24 +31,18 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_thresh
     """
     _check(boxes, scores, groups, iou_threshold)
     boxes, scores = boxes.detach(), scores.detach()
+    if boxes.dtype != torch.float64:
+        boxes = boxes.float()
     if boxes.device.type != "cpu":
         return batched_nms_torch(boxes, scores, groups, iou_threshold)
     from neocog.ops import _kernels_nms
 
-    order = scores.argsort(descending=True, stable=True)
-    if groups is None:
-        starts = torch.tensor([0, len(order)])
-        keep = _kernels_nms.suppress(boxes[order].numpy(), starts.numpy(), float(iou_threshold))
-        return order[torch.from_numpy(keep)]
-    by_group = groups[order].argsort(stable=True)
-    grouped = order[by_group]
-    lengths = torch.unique_consecutive(groups[grouped], return_counts=True)[1]
-    starts = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-    keep = torch.empty(len(order), dtype=torch.bool)
-    keep[by_group] = torch.from_numpy(
-        _kernels_nms.suppress(boxes[grouped].numpy(), starts.numpy(), float(iou_threshold))
+    order = _best_first(scores)
+    members, starts = _by_group(order, groups)
+    keep = _kernels_nms.suppress(
+        boxes.contiguous().numpy(), members, starts, _not_above(iou_threshold, boxes.dtype)
     )
-    return order[keep]
+    return torch.from_numpy(order[keep[order]])
 
 
 def nms_torch(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -55,7 +53,10 @@ def nms_torch(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
 def batched_nms_torch(
     boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float, block: int = 1024
 ) -> Tensor:
-    """`batched_nms` in plain torch: blocks of `block` boxes, best first, each against all survivors so far."""
+    """`batched_nms` in plain torch: `block` boxes at a time, best first, against all survivors so far.
+
+    How many rounds it takes depends on the boxes, so it can run anywhere but not be traced.
+    """
     order = scores.argsort(descending=True, stable=True)
     boxes = boxes[order]
     groups = torch.zeros_like(order) if groups is None else groups[order]
@@ -83,6 +84,42 @@ def _drops(a: Tensor, a_groups: Tensor, b: Tensor, b_groups: Tensor, threshold: 
     area_b = (b[..., 2] - b[..., 0]) * (b[..., 3] - b[..., 1])
     iou = inter / (area_a + area_b - inter)
     return (iou.double() > threshold) & (a_groups[:, None] == b_groups[None])
+
+
+def _best_first(scores: Tensor) -> NDArray[np.int64]:
+    """Indices by descending score, of equals the lower first, not-a-number before all (as torch sorts)."""
+    if scores.dtype != torch.float32:
+        best: NDArray[np.int64] = scores.argsort(descending=True, stable=True).numpy()
+        return best
+    # The bits of a float32 order like an integer up to the sign; with the index below them all keys differ,
+    # so NumPy's vectorised sort will do, which is ten times faster than a stable one.
+    values = scores.numpy() + np.float32(0)  # -0 becomes 0
+    bits = values.view(np.uint32)
+    keys = np.where(bits >> 31, bits, ~bits & 0x7FFFFFFF)
+    keys[np.isnan(values)] = 0
+    keyed = keys.astype(np.uint64) << 32 | np.arange(len(keys), dtype=np.uint64)
+    keyed.sort()
+    return (keyed & 0xFFFFFFFF).astype(np.int64)
+
+
+def _by_group(order: NDArray[np.int64], groups: Tensor | None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The order, taken apart by group, and where each group starts in it (one more entry: the end)."""
+    if groups is None or len(order) == 0:
+        return order, np.array([0, len(order)])
+    names = groups.detach().numpy()[order]
+    lowest, highest = int(names.min()), int(names.max())
+    if highest - lowest < 1 << 16:
+        names = (names - lowest).astype(np.uint16)  # NumPy sorts these by radix
+    by_name = names.argsort(kind="stable")
+    changes = np.flatnonzero(np.diff(names[by_name])) + 1
+    return order[by_name], np.concatenate([[0], changes, [len(order)]])
+
+
+def _not_above(threshold: float, dtype: torch.dtype) -> np.floating[Any]:
+    """The largest number of this type that is not above the threshold: it separates the same IoUs."""
+    real = np.float64 if dtype == torch.float64 else np.float32
+    near = real(threshold)
+    return near if near <= threshold else np.nextafter(near, real(-1))
 
 
 def _check(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float) -> None:
