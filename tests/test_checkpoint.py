@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -120,6 +122,47 @@ def test_a_copy_that_lost_or_followed_its_links(tmp_path: Path) -> None:
         assert (run / "last").is_symlink()
 
 
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs the names of open files")
+def test_all_is_on_the_disk_before_anything_relies_on_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a kill cannot show and a power cut would: the order of flushing, renaming and removing."""
+    run = tmp_path / "run"
+    save(run, 1, best=True)
+    events: list[str] = []
+    real_fsync = os.fsync
+
+    def plain(name: str) -> str:
+        return re.sub(r"^\.(.+)\.[0-9a-f]{8}\.tmp$", r"temporary \1", name)
+
+    def fsync(descriptor: int) -> None:
+        events.append(f"flush {plain(Path(f'/proc/self/fd/{descriptor}').readlink().name)}")
+        real_fsync(descriptor)
+
+    def renamer(real: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def rename(path: Path, target: Path) -> Path:
+            events.append(f"{plain(path.name)} -> {plain(target.name)}")
+            return real(path, target)
+
+        return rename
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(Path, "replace", renamer(Path.replace))
+    monkeypatch.setattr(Path, "rename", renamer(Path.rename))
+    save(run, 2, best=True)
+    assert events == [
+        *(f"flush {name}" for name in FILES),
+        "flush temporary step-2",
+        "temporary step-2 -> step-2",
+        "flush checkpoints",
+        "temporary best -> best",
+        "flush run",
+        "temporary last -> last",
+        "flush run",
+        "step-1 -> temporary step-1",
+    ]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_one_flipped_bit_in_any_file_is_found(name: str, tmp_path: Path) -> None:
     for _ in flipped_bits(save(tmp_path, 3) / name):
@@ -134,9 +177,11 @@ def test_cut_and_missing_files(name: str, tmp_path: Path) -> None:
     data = path.read_bytes()
     for length in range(0, len(data) - 1, 1 + len(data) // 50):
         path.write_bytes(data[:length])
-        one_line(
-            lambda: load_checkpoint(tmp_path), str(path), "`best` (step 2) is intact", "checkpoints/step-2"
+        reason = (
+            "not JSON" if name == "MANIFEST.json" else f"{length} bytes where the manifest says {len(data)}"
         )
+        remedy = "`best` (step 2) is intact: make `last` point to checkpoints/step-2"
+        one_line(lambda: load_checkpoint(tmp_path), f"{path}: damaged", reason, remedy)
     path.unlink()
     one_line(lambda: load_checkpoint(tmp_path), str(path), "cannot be read", "`best` (step 2) is intact")
     shutil.rmtree(tmp_path / "checkpoints" / "step-2")

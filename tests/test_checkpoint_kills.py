@@ -161,12 +161,14 @@ def test_kill_while_replacing_a_model(point: str, saver: Callable[..., int], tmp
     assert load_model(tmp_path)[0] == {"value": 3}
 
 
-def test_two_kills_in_a_row_never_lose_the_model(saver: Callable[..., int], tmp_path: Path) -> None:
-    """The second writer starts from the state in which the first left new weights waiting."""
-    folder = tmp_path / "model"
-    save_model(folder, {"value": 1}, {"w": torch.full((8,), 1.0)}, "one")
-    assert saver("model", "before-weights", folder) == -signal.SIGKILL
-    assert load_model(folder)[0] == {"value": 2}
-    for point in MODEL_POINTS:
-        assert saver("model", point, folder) == -signal.SIGKILL
-        assert load_model(folder)[0] == {"value": 2}
+def test_many_kills_in_a_row_never_lose_the_model(saver: Callable[..., int], tmp_path: Path) -> None:
+    """Each writer starts from what the last one left, such as new weights that still wait."""
+    value = 1
+    save_model(tmp_path, {"value": value}, {"w": torch.full((8,), 1.0)}, "one")
+    for point in [*MODEL_POINTS, *reversed(MODEL_POINTS)]:
+        assert saver("model", point, tmp_path) == -signal.SIGKILL
+        config, tensors = load_model(tmp_path)
+        assert config["value"] in (value, value + 1)
+        value = config["value"]
+        assert torch.equal(tensors["w"], torch.full((8,), float(value)))
+    assert value > 1

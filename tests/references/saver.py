@@ -1,7 +1,7 @@
 """A process that forks children which save checkpoints, so that a test can kill them. torch is loaded once.
 
 Commands on standard input: `once POINT RUN` saves step 2 as best in a child that dies at POINT and prints its
-exit status; `model POINT FOLDER` does the same with a model folder; `loop RUN` prints the process id of a
+exit status; `model POINT FOLDER` replaces a model likewise; `loop RUN` prints the process id of a
 child that saves for ever; `wait` prints how that child ended.
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from neocog.checkpoint import load_checkpoint, save_checkpoint
-from neocog.weights import save_model
+from neocog.weights import load_model, save_model
 
 
 def save(run: Path, step: int, *, best: bool) -> None:
@@ -37,8 +37,10 @@ def save_for_ever(run: Path) -> None:
         save(run, step, best=step % 3 == 0)
 
 
-def save_second_model(folder: Path) -> None:
-    save_model(folder, {"value": 2}, {"w": torch.full((8,), 2.0)}, "two")
+def save_next_model(folder: Path) -> None:
+    """A model whose every number is one more than that of the model that is there."""
+    value = load_model(folder)[0]["value"] + 1
+    save_model(folder, {"value": value}, {"w": torch.full((8,), float(value))}, str(value))
 
 
 def forked(task: Callable[[Path], None], place: Path, point: str = "") -> int:
@@ -63,7 +65,7 @@ def main() -> None:
         if command == "once":
             answer = ended(forked(save_second, Path(words[1]), words[0]))
         elif command == "model":
-            answer = ended(forked(save_second_model, Path(words[1]), words[0]))
+            answer = ended(forked(save_next_model, Path(words[1]), words[0]))
         elif command == "loop":
             answer = looping = forked(save_for_ever, Path(words[0]))
         else:
