@@ -124,6 +124,8 @@ def _download(published: PublishedWeights, target: Path, progress: Progress | No
                     progress(received, round(published.megabytes * 2**20))
                 yield chunk
     except (OSError, http.client.HTTPException) as error:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()  # it is the open response, too
         reason = " ".join(str(getattr(error, "reason", error)).split()) or type(error).__name__
         raise CheckpointError(
             f"cannot fetch {published.url} ({reason}): fetch it elsewhere and put it at {target}"
