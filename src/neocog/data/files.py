@@ -83,14 +83,27 @@ def read_text(path: Path) -> str:
         raise DataError(f"{printable(path)}: not UTF-8 text (byte {error.start})") from error
 
 
+def text_lines(path: Path) -> list[str]:
+    """The lines of a text file, whichever way they end."""
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def read_lines(path: Path) -> list[str]:
     """The lines of a text file, stripped, without the blank ones."""
-    return [line for line in map(str.strip, read_text(path).splitlines()) if line]
+    return [line for line in map(str.strip, text_lines(path)) if line]
 
 
-def reason_of(error: DataError) -> str:
+def read_classes(path: Path) -> tuple[str, ...]:
+    """Class names, one a line. Raises DataError when one is listed twice."""
+    names = read_lines(path)
+    if len(set(names)) != len(names):
+        raise DataError(f"{printable(path)}: a class is listed twice (remove one)")
+    return tuple(names)
+
+
+def reason_of(error: DataError, path: Path) -> str:
     """The part of `path: reason` after the path."""
-    return str(error).rpartition(": ")[2]
+    return str(error).removeprefix(f"{printable(path)}: ")
 
 
 def is_image(name: str) -> bool:
@@ -118,19 +131,28 @@ def images_below(folder: Path) -> list[str]:
     return sorted(found)
 
 
+def is_inside(name: str) -> bool:
+    """Whether a name from a file can only lead below the folder it is looked for in: no "..", root or URL."""
+    parts = name.replace("\\", "/").split("/")
+    return bool(parts[0]) and "\0" not in name and ":" not in parts[0] and ".." not in parts
+
+
 class Stems:
-    """Pictures of one folder, found by name or stem, whichever way the name's accents are composed."""
+    """Files of one folder, found by name or stem, whichever way the name's accents are composed."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names: dict[str, str] = {}
-        for name in names:
+        self.names = tuple(names)
+        self._found: dict[str, str] = {}
+        for name in self.names:
+            self._found[name] = name
+        for name in self.names:
             for key in (name, name.rpartition(".")[0]):
-                self._names.setdefault(key, name)
-                self._names.setdefault(unicodedata.normalize("NFC", key), name)
+                self._found.setdefault(key, name)
+                self._found.setdefault(unicodedata.normalize("NFC", key), name)
 
     def find(self, name: str) -> str | None:
         """The file's name, or None."""
-        return self._names.get(name) or self._names.get(unicodedata.normalize("NFC", name))
+        return self._found.get(name) or self._found.get(unicodedata.normalize("NFC", name))
 
 
 def split_name(name: str) -> str:

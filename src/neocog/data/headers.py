@@ -7,17 +7,16 @@ in proportion to what a header claims.
 
 from __future__ import annotations
 
-import io
 import os
 import struct
-import zlib
 from dataclasses import dataclass, replace
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
-MOST_PARTS = 20_000  # segments, chunks or pages walked before a file is called hostile
-MOST_TEXT = 1 << 20  # bytes of one text chunk, unpacked
+from neocog.data.binary import MOST_PARTS, exif_orientation, read_directory, take, unpack
+from neocog.data.png_chunks import check_text
+
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 
 SCALED = "16-bit grey scaled to 8 bits (value / 257, rounded)"
@@ -87,24 +86,13 @@ def _refusal(head: bytes) -> str:
     return "format not allowed (unknown; allowed: JPEG, PNG, BMP, WebP, TIFF)"
 
 
-def _take(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) != count:
-        raise ValueError("truncated")
-    return data
-
-
-def _unpack(layout: str, file: BinaryIO) -> tuple[Any, ...]:
-    return struct.unpack(layout, _take(file, struct.calcsize(layout)))
-
-
 def _jpeg(file: BinaryIO, size: int) -> Header:
     header = Header("JPEG", 0, 0)
     metadata: list[tuple[int, int]] = []
     position, sequential, components = 2, False, 0
     for _ in range(MOST_PARTS):
         file.seek(position)
-        mark, kind = _unpack(">BB", file)
+        mark, kind = unpack(">BB", file)
         if mark != 0xFF:
             raise ValueError("damaged JPEG header")
         if kind == 0xFF:  # a fill byte
@@ -113,10 +101,10 @@ def _jpeg(file: BinaryIO, size: int) -> Header:
         if kind == 0x01 or 0xD0 <= kind <= 0xD8:  # stands alone, has no length
             position += 2
             continue
-        (length,) = _unpack(">H", file)
+        (length,) = unpack(">H", file)
         end = position + 2 + length
         if 0xC0 <= kind <= 0xCF and kind not in (0xC4, 0xC8, 0xCC):
-            _, height, width, components = _unpack(">BHHB", file)
+            _, height, width, components = unpack(">BHHB", file)
             header, sequential = replace(header, width=width, height=height), kind in (0xC0, 0xC1)
         elif kind in (0xE1, 0xE2, 0xFE):  # EXIF and XMP, ICC and MPF, comments
             metadata.append((position, end))
@@ -129,7 +117,7 @@ def _jpeg(file: BinaryIO, size: int) -> Header:
         raise ValueError("damaged JPEG header (too many segments)")
     if kind == 0xD9 or not components:
         raise ValueError("damaged JPEG header (no picture)")
-    scanned = _take(file, 1)[0]
+    scanned = take(file, 1)[0]
     file.seek(max(size - 2, 0))
     return replace(
         header,
@@ -141,23 +129,23 @@ def _jpeg(file: BinaryIO, size: int) -> Header:
 
 def _png(file: BinaryIO, size: int) -> Header:
     file.seek(8)
-    length, kind = _unpack(">I4s", file)
+    length, kind = unpack(">I4s", file)
     if kind != b"IHDR" or length != 13:
         raise ValueError("damaged PNG header")
-    width, height, depth, colour = _unpack(">IIBB", file)
+    width, height, depth, colour = unpack(">IIBB", file)
     header = Header("PNG", width, height, fixed=(SCALED,) if (depth, colour) == (16, 0) else ())
     position = 8 + 12 + 13
     for _ in range(MOST_PARTS):
         file.seek(position)
-        length, kind = _unpack(">I4s", file)
+        length, kind = unpack(">I4s", file)
         if kind in (b"IDAT", b"IEND"):
             break
         if kind == b"acTL":
-            header = replace(header, frames=max(_unpack(">I", file)[0], 2))
+            header = replace(header, frames=max(unpack(">I", file)[0], 2))
         elif kind == b"eXIf":
             header = _rotated(header, file.read(min(length, 1 << 16)))
         elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            _check_text(kind, length, file)
+            check_text(kind, length, file)
         position += 12 + length
     else:
         raise ValueError("damaged PNG (too many chunks)")
@@ -165,57 +153,25 @@ def _png(file: BinaryIO, size: int) -> Header:
     return replace(header, complete=file.read(12) == PNG_END)
 
 
-def _check_text(kind: bytes, length: int, file: BinaryIO) -> None:
-    """Raise ValueError when a text chunk is, or unpacks to, more than MOST_TEXT bytes."""
-    data = b"" if length > MOST_TEXT else file.read(length)
-    if kind != b"tEXt" and data:
-        start = data.find(b"x", data.find(b"\0"))  # a zlib stream begins with 0x78, "x"
-        try:
-            unpacked = zlib.decompressobj().decompress(data[start:], MOST_TEXT + 1) if start >= 0 else b""
-        except zlib.error:
-            unpacked = b""
-        length = max(length, len(unpacked))
-    if length > MOST_TEXT:
-        raise ValueError("PNG text chunk over 1 MiB")
-
-
-def check_png_chunks(data: bytes) -> None:
-    """Raise ValueError when a checksum is wrong or there are too many chunks. The end is not judged."""
-    position = 8
-    for _ in range(MOST_PARTS):
-        if position + 12 > len(data):
-            return
-        length = int.from_bytes(data[position : position + 4])
-        end = position + 12 + length
-        if end > len(data):
-            return
-        if zlib.crc32(memoryview(data)[position + 4 : end - 4]) != int.from_bytes(data[end - 4 : end]):
-            raise ValueError("damaged PNG (wrong checksum)")
-        if data[position + 4 : position + 8] == b"IEND":
-            return
-        position = end
-    raise ValueError("damaged PNG (too many chunks)")
-
-
 def _webp(file: BinaryIO, size: int) -> Header:
     file.seek(4)
-    declared = _unpack("<I", file)[0] + 8
+    declared = unpack("<I", file)[0] + 8
     header = Header("WEBP", 0, 0, complete=size >= declared)
     position, frames = 12, 0
     for _ in range(MOST_PARTS):
         if position + 8 > min(size, declared):
             break
         file.seek(position)
-        kind, length = file.read(4), _unpack("<I", file)[0]
+        kind, length = file.read(4), unpack("<I", file)[0]
         if kind == b"VP8X":
-            canvas = _take(file, 10)
+            canvas = take(file, 10)
             width, height = int.from_bytes(canvas[4:7], "little"), int.from_bytes(canvas[7:10], "little")
             header = replace(header, width=width + 1, height=height + 1)
         elif kind == b"VP8 " and not header.width:
-            _, width, height = struct.unpack("<6sHH", _take(file, 10))
+            _, width, height = struct.unpack("<6sHH", take(file, 10))
             header = replace(header, width=width & 0x3FFF, height=height & 0x3FFF)
         elif kind == b"VP8L" and not header.width:
-            bits = int.from_bytes(_take(file, 5)[1:], "little")
+            bits = int.from_bytes(take(file, 5)[1:], "little")
             header = replace(header, width=(bits & 0x3FFF) + 1, height=(bits >> 14 & 0x3FFF) + 1)
         elif kind == b"ANMF":
             frames += 1
@@ -229,79 +185,54 @@ def _webp(file: BinaryIO, size: int) -> Header:
 
 def _bmp(file: BinaryIO, size: int) -> Header:
     file.seek(10)
-    start, length = _unpack("<II", file)
+    start, length = unpack("<II", file)
     if length == 12:
-        width, height, _, bits = _unpack("<HHHH", file)
+        width, height, _, bits = unpack("<HHHH", file)
         compression = 0
     else:
-        width, height, _, bits, compression = _unpack("<iiHHI", file)
+        width, height, _, bits, compression = unpack("<iiHHI", file)
     height = abs(height)
     plain = compression in (0, 3, 6)  # rows of fixed length
     complete = plain and start + (width * bits + 31) // 32 * 4 * height <= size
     return Header("BMP", max(width, 0), height, complete=complete)
 
 
+_TIFF_TAGS = frozenset([256, 257, 258, 273, 274, 277, 279, 324, 325, 339])
+
+
 def _tiff(file: BinaryIO, size: int) -> Header:
     file.seek(0)
     order = "<" if file.read(4).startswith(b"II") else ">"
-    (offset,) = _unpack(order + "I", file)
-    tags, following = _directory(file, order, offset)
+    (offset,) = unpack(order + "I", file)
+    tags, following = read_directory(file, order, offset, _TIFF_TAGS)
     frames, seen = 1, {offset}
     while following and following not in seen and frames < MOST_PARTS:
         seen.add(following)
         frames += 1
         try:
-            _, following = _directory(file, order, following)
+            _, following = read_directory(file, order, following, frozenset())
         except ValueError:
             break
     one = {tag: int(values[0]) for tag, values in tags.items() if len(values)}
-    starts, lengths = (tags.get(a, tags.get(b, np.zeros(0))) for a, b in ((273, 324), (279, 325)))
-    ends = starts[: len(lengths)] + lengths[: len(starts)]
-    if not len(ends) or ends.max() > size:
+    none = np.zeros(0, np.int64)
+    starts, lengths = tags.get(273, tags.get(324, none)), tags.get(279, tags.get(325, none))
+    shared = min(len(starts), len(lengths))
+    if not shared or (starts[:shared] + lengths[:shared]).max() > size:
         raise ValueError("truncated")
     grey16 = one.get(258) == 16 and one.get(277, 1) == 1 and one.get(339, 1) == 1
-    header = Header(
-        "TIFF", one.get(256, 0), one.get(257, 0), frames=frames, fixed=(SCALED,) if grey16 else ()
+    fixed = (SCALED,) if grey16 else ()
+    return _oriented(
+        Header("TIFF", one.get(256, 0), one.get(257, 0), frames=frames, fixed=fixed), one.get(274, 1)
     )
-    return _oriented(header, one.get(274, 1))
-
-
-def _directory(file: BinaryIO, order: str, offset: int) -> tuple[dict[int, np.ndarray], int]:
-    """The integer tags of one TIFF directory, and the offset of the next (0: none, or cut off)."""
-    size = file.seek(0, os.SEEK_END)
-    file.seek(offset)
-    (count,) = _unpack(order + "H", file)
-    entries = _take(file, 12 * count)
-    rest = file.read(4)
-    tags: dict[int, np.ndarray] = {}
-    for at in range(0, len(entries), 12):
-        tag, kind, number, place = struct.unpack_from(order + "HHII", entries, at)
-        dtype = {1: "u1", 3: "u2", 4: "u4"}.get(kind)
-        if dtype is None or tag in tags:
-            continue
-        length = number * int(dtype[1])
-        if length <= 4:
-            data = entries[at + 8 : at + 8 + length]
-        elif place + length > size:
-            raise ValueError("truncated")
-        else:
-            file.seek(place)
-            data = _take(file, length)
-        tags[tag] = np.frombuffer(data, order + dtype).astype(np.int64)
-    return tags, struct.unpack(order + "I", rest)[0] if len(rest) == 4 else 0
 
 
 def _rotated(header: Header, exif: bytes) -> Header:
     """The header turned as its EXIF block says; a damaged block counts as orientation 1."""
-    file = io.BytesIO(exif)
     try:
-        order = {b"II": "<", b"MM": ">"}[file.read(2)]
-        magic, offset = _unpack(order + "HI", file)
-        tags, _ = _directory(file, order, offset)
-    except (KeyError, ValueError):
+        orientation = exif_orientation(exif)
+    except ValueError:
         return replace(header, noted=(*header.noted, "damaged EXIF block (read as orientation 1)"))
-    values = tags.get(0x0112, np.ones(1, np.int64))
-    return _oriented(header, int(values[0]) if len(values) else 1)
+    return _oriented(header, orientation)
 
 
 def _oriented(header: Header, orientation: int) -> Header:

@@ -18,7 +18,8 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from neocog.data.files import SUFFIXES, open_regular
-from neocog.data.headers import Header, check_png_chunks, read_header
+from neocog.data.headers import Header, read_header
+from neocog.data.png_chunks import check_chunks
 
 MOST_PIXELS = 50_000_000
 BACKGROUND = (255, 255, 255)
@@ -69,7 +70,7 @@ def decode_image(data: bytes) -> np.ndarray:
     """`read_image` of bytes in memory. Raises ValueError with the reason."""
     header = _checked(read_header(io.BytesIO(data)))
     if header.format == "PNG":
-        check_png_chunks(data)
+        check_chunks(data)
     pixels = _decode(data, header)
     # Pillow turns TIFF by itself while loading.
     return pixels if header.format == "TIFF" else _turn(pixels, header.orientation)

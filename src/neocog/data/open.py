@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from neocog.data import voc
+from neocog.data import coco, voc, yolo
 from neocog.data.dataset import Dataset
 from neocog.data.files import children, printable, split_name
 from neocog.data.records import ImageDataset
@@ -26,6 +26,8 @@ class Reader(NamedTuple):
 
 READERS: dict[str, Reader] = {
     "voc": Reader(voc.finds, voc.splits, voc.read, voc.LAYOUT),
+    "coco": Reader(coco.finds, coco.splits, coco.read, coco.LAYOUT),
+    "yolo": Reader(yolo.finds, yolo.splits, yolo.read, yolo.LAYOUT),
 }
 
 

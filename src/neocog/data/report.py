@@ -58,6 +58,7 @@ class Report:
     annotations_merged: int = 0  # exact duplicates removed: nothing is lost with them
     lost_files: Counter[str] = field(default_factory=Counter)  # reason -> files
     lost_annotations: Counter[str] = field(default_factory=Counter)  # reason -> annotations
+    backgrounds: Counter[str] = field(default_factory=Counter)  # why images have no annotations -> images
     class_seen: Counter[str] = field(default_factory=Counter)
     class_used: Counter[str] = field(default_factory=Counter)
     stops: list[str] = field(default_factory=list)  # reasons to stop that concern the whole split
@@ -152,6 +153,7 @@ class Report:
         self.annotations_merged += other.annotations_merged
         self.lost_files += other.lost_files
         self.lost_annotations += other.lost_annotations
+        self.backgrounds += other.backgrounds
         self.class_seen += other.class_seen
         self.class_used += other.class_used
 
@@ -165,6 +167,7 @@ class Report:
                 "merged": self.annotations_merged,
                 "lost": dict(self.lost_annotations),
             },
+            "backgrounds": dict(self.backgrounds),
             "classes": {
                 name: {"seen": seen, "used": self.class_used[name]}
                 for name, seen in sorted(self.class_seen.items())

@@ -1,0 +1,256 @@
+"""Everything that can be said of a data set before training on it: each split opened, each image decoded."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neocog.data.files import printable, reason_of
+from neocog.data.images import read_image
+from neocog.data.open import find_format, read_split, splits_of
+from neocog.data.records import ImageDataset
+from neocog.errors import DataError
+from neocog.ops.boxes import iou
+
+SIZE_EDGES = (16.0, 32.0, 64.0, 96.0)  # px: the root of a box's area
+SHARE_EDGES = (0.05, 0.1, 0.2, 0.4)  # the root of a box's share of its image
+NEAR = 0.7
+"""Boxes of one class that overlap this much (IoU) may be one object marked twice."""
+
+
+@dataclass
+class SplitCheck:
+    """What was found in one split."""
+
+    split: str
+    images: int = 0
+    background: int = 0  # images without annotations
+    boxes: int = 0
+    ignored: int = 0  # difficult or crowd, counted in boxes too
+    images_per_class: dict[str, int] = field(default_factory=dict)
+    boxes_per_class: dict[str, int] = field(default_factory=dict)
+    sizes: list[int] = field(
+        default_factory=lambda: [0] * (len(SIZE_EDGES) + 1)
+    )  # boxes per bin of SIZE_EDGES
+    shares: list[int] = field(default_factory=lambda: [0] * (len(SHARE_EDGES) + 1))
+    near_duplicates: int = 0
+    report: dict[str, Any] = field(default_factory=dict)  # `Report.to_dict`
+    lines: list[str] = field(default_factory=list)  # one a fault
+    stop: str | None = None  # why training would refuse this split
+    strict_stop: str | None = None  # the same under `--strict`
+
+
+@dataclass
+class CheckResult:
+    """What was found in a data set."""
+
+    path: str
+    format: str
+    classes: tuple[str, ...]
+    splits: list[SplitCheck]
+    identical: list[tuple[str, str]]  # pairs of equal pictures within a split, as `split/name`
+    leaks: list[tuple[str, str]]  # pairs of equal pictures in different splits
+    stop: str | None = None  # what concerns the splits together
+
+    def stopped(self, strict: bool = False) -> str | None:
+        """The first reason why training would refuse these data; None when it would not."""
+        reasons = [self.stop, *((s.strict_stop if strict else s.stop) for s in self.splits)]
+        return next((reason for reason in reasons if reason), None)
+
+    def lines(self) -> list[str]:
+        """One line a fault, each once even where it concerns several splits."""
+        return list(dict.fromkeys(line for s in self.splits for line in s.lines))
+
+    def class_rows(self) -> list[list[str | int]]:
+        """A row a class: name, then images and boxes of each split in turn."""
+        return [
+            [name]
+            + [
+                count
+                for s in self.splits
+                for count in (s.images_per_class.get(name, 0), s.boxes_per_class.get(name, 0))
+            ]
+            for name in self.classes
+        ]
+
+    def size_rows(self) -> list[list[str | int]]:
+        """A row a bin of box size (root of the area in pixels): label, then boxes of each split."""
+        return [
+            [label, *(s.sizes[at] for s in self.splits)]
+            for at, label in enumerate(_labels(SIZE_EDGES, 1, " px"))
+        ]
+
+    def share_rows(self) -> list[list[str | int]]:
+        """A row a bin of relative size (root of the share of the image): label, then boxes of each split."""
+        return [
+            [label, *(s.shares[at] for s in self.splits)]
+            for at, label in enumerate(_labels(SHARE_EDGES, 100, " %"))
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON takes it."""
+        return {
+            "path": self.path,
+            "format": self.format,
+            "classes": list(self.classes),
+            "stop": self.stopped(),
+            "strict_stop": self.stopped(strict=True),
+            "splits": {s.split: _split_dict(s) for s in self.splits},
+            "size_bins_px": list(SIZE_EDGES),
+            "share_bins": list(SHARE_EDGES),
+            "identical": [list(pair) for pair in self.identical],
+            "leaks": [list(pair) for pair in self.leaks],
+        }
+
+
+def check(
+    path: str | Path, format: str | None = None, progress: Callable[[int, int], None] | None = None
+) -> CheckResult:
+    """Open every split at `path` and decode every image; nothing is written.
+
+    `progress(done, total)` is called after every image of a split. Faults do not raise; they are in the
+    result. Raises DataError when there is no data set at all.
+    """
+    if isinstance(path, str) and path.partition(":")[0] == "scenes":
+        raise DataError(f"{path}: generated data need no check (give a folder)")
+    root = Path(path)
+    name = find_format(root, format)
+    classes: dict[str, tuple[str, ...]] = {}
+    owners: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # picture -> (split, name)
+    found: list[SplitCheck] = []
+    for split in splits_of(root, name):
+        if split == "trainval" and any(s.split == "train" for s in found):
+            continue  # its images are those of train and val
+        try:
+            data = read_split(root, name, split)
+        except DataError as error:
+            found.append(SplitCheck(split, stop=str(error), strict_stop=str(error)))
+            continue
+        classes[split] = data.classes
+        found.append(_check_split(data, owners, progress))
+    pairs = [(group[0], other) for group in owners.values() for other in group[1:]]
+    return CheckResult(
+        path=str(path),
+        format=name,
+        classes=next(iter(classes.values()), ()),
+        splits=found,
+        identical=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] == b[0]],
+        leaks=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] != b[0]],
+        stop=_class_stop(root, classes),
+    )
+
+
+def _class_stop(root: Path, classes: dict[str, tuple[str, ...]]) -> str | None:
+    if len(set(classes.values())) < 2:
+        return None
+    tables = "; ".join(f"{split}: {', '.join(names)}" for split, names in classes.items())
+    return printable(f"{root}: the splits have different classes ({tables})")
+
+
+def _check_split(
+    data: ImageDataset,
+    owners: dict[bytes, list[tuple[str, str]]],
+    progress: Callable[[int, int], None] | None,
+) -> SplitCheck:
+    report, records = data.report, data.records
+    lost = []
+    for index in range(len(data)):
+        name = data.identity(index)
+        try:
+            image = read_image(data.path(index))
+            digest = hashlib.sha256(image.tobytes() + repr(image.shape).encode()).digest()
+            owners[digest].append((data.split, name))
+        except DataError as error:
+            lost.append(index)
+            _lose(data, index, reason_of(error, data.path(index)))
+        if progress is not None:
+            progress(index + 1, len(data))
+    kept = np.ones(len(records), bool)
+    kept[lost] = False
+    result = SplitCheck(data.split, images=int(kept.sum()))
+    _count(result, data, kept)
+    for index in np.flatnonzero(kept).tolist():
+        for first, second in _near(data, index):
+            result.near_duplicates += 1
+            report.note(
+                data.identity(index), "", "boxes of one class nearly equal", f"boxes {first} and {second}"
+            )
+    result.report, result.lines = report.to_dict(), report.lines()
+    result.stop, result.strict_stop = report.stop_reason(), report.stop_reason(strict=True)
+    return result
+
+
+def _lose(data: ImageDataset, index: int, reason: str) -> None:
+    """Move an image that opened but does not decode, and its annotations, to the losses."""
+    report, labels = data.report, data.objects(index).labels.tolist()
+    report.files_used -= 1
+    report.skip(data.identity(index), reason)
+    report.annotations_used -= len(labels)
+    report.lose("its image is left out", len(labels))
+    for label in labels:
+        report.class_used[data.classes[label]] -= 1
+
+
+def _count(result: SplitCheck, data: ImageDataset, kept: np.ndarray) -> None:
+    """Boxes and images per class, and histograms."""
+    records = data.records
+    owners = np.repeat(np.arange(len(records)), np.diff(records.offsets))
+    chosen = kept[owners]
+    owners, labels, boxes = owners[chosen], records.labels[chosen], records.boxes[chosen]
+    result.boxes, result.ignored = len(labels), int(records.ignore[chosen].sum())
+    result.background = result.images - len(np.unique(owners))
+    for label, name in enumerate(data.classes):
+        result.boxes_per_class[name] = int((labels == label).sum())
+        result.images_per_class[name] = len(np.unique(owners[labels == label]))
+    side = np.sqrt((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+    share = side / np.sqrt(records.sizes[owners].astype(np.float64).prod(axis=1))
+    result.sizes = _histogram(side, SIZE_EDGES)
+    result.shares = _histogram(share, SHARE_EDGES)
+
+
+def _histogram(values: np.ndarray, edges: tuple[float, ...]) -> list[int]:
+    counts: list[int] = np.bincount(np.digitize(values, edges), minlength=len(edges) + 1).tolist()
+    return counts
+
+
+def _near(data: ImageDataset, index: int) -> list[tuple[int, int]]:
+    """Pairs of boxes of one image (numbered from 1) that share a class and overlap by at least NEAR."""
+    objects = data.objects(index)
+    pairs: list[tuple[int, int]] = []
+    for start in range(0, len(objects), 256):  # bounds the memory of images with thousands of boxes
+        rows = slice(start, start + 256)
+        near = iou(objects.boxes[rows], objects.boxes) >= NEAR
+        near &= objects.labels[rows, None] == objects.labels
+        pairs += [(start + a, b) for a, b in near.nonzero().tolist() if start + a < b]
+    return [(a + 1, b + 1) for a, b in pairs]
+
+
+def _labels(edges: tuple[float, ...], scale: float, unit: str) -> list[str]:
+    """Names of a histogram's bins: `<16 px`, `16-32 px`, ..., `96+ px`."""
+    marks = [f"{edge * scale:g}" for edge in edges]
+    middle = [f"{a}-{b}{unit}" for a, b in pairwise(marks)]
+    return [f"<{marks[0]}{unit}", *middle, f"{marks[-1]}+{unit}"]
+
+
+def _split_dict(s: SplitCheck) -> dict[str, Any]:
+    return {
+        "images": s.images,
+        "background": s.background,
+        "boxes": s.boxes,
+        "ignored": s.ignored,
+        "images_per_class": s.images_per_class,
+        "boxes_per_class": s.boxes_per_class,
+        "box_sizes": s.sizes,
+        "box_shares": s.shares,
+        "near_duplicates": s.near_duplicates,
+        "stop": s.stop,
+        "strict_stop": s.strict_stop,
+        **s.report,
+    }

@@ -1,0 +1,88 @@
+"""Where a COCO data set keeps its JSON files and its images."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+
+from neocog.data.files import ORDER, children, is_inside, split_name
+
+WHOLE = ("_annotations.coco", "annotations", "instances", "coco")
+"""Stems of a JSON file that holds a whole data set, where nothing is named after a split."""
+
+OTHER_TASKS = ("captions_", "person_keypoints_", "panoptic_", "stuff_", "image_info_")
+
+
+def home_of(root: Path) -> Path:
+    """The data set's folder: the path itself, or the home of a JSON file given by itself."""
+    if root.is_dir():
+        return root
+    return root.parent.parent if root.parent.name == "annotations" else root.parent
+
+
+def split_token(stem: str) -> str:
+    """`instances_train2017` -> `train`."""
+    return split_name(re.sub(r"(?<=[a-z])[-_]?\d{4}$", "", stem.removeprefix("instances_")))
+
+
+def json_files(root: Path) -> dict[str, Path]:
+    """Split -> JSON file; the key "" is one file that holds a whole data set. Empty: not this format."""
+    if root.is_file():
+        split = split_token(root.stem)
+        return {split if split in ORDER else "": root} if root.suffix.lower() == ".json" else {}
+    folder = root / "annotations"
+    stems = [stem for stem in _json_stems(folder) if not stem.startswith(OTHER_TASKS)]
+    found = _named(folder, [stem for stem in stems if stem.startswith("instances")] or stems)
+    if found:
+        return found
+    stems = _json_stems(root)
+    named = _named(root, [stem for stem in stems if split_token(stem) in ORDER])
+    folders = {split_name(name): root / name / "_annotations.coco.json" for name in children(root)}
+    folders = {split: path for split, path in folders.items() if path.is_file()}
+    whole = next((stem for stem in WHOLE if stem in stems), None)
+    return named or folders or ({"": root / f"{whole}.json"} if whole else {})
+
+
+def _json_stems(folder: Path) -> list[str]:
+    return [name[:-5] for name in children(folder) if name.endswith(".json")]
+
+
+def _named(folder: Path, stems: list[str]) -> dict[str, Path]:
+    """Split -> file. Years are left off where names stay apart; a single odd name is a whole data set."""
+    splits = [split_token(stem) for stem in stems]
+    if len(stems) == 1 and splits[0] not in ORDER:
+        return {"": folder / f"{stems[0]}.json"}
+    return {
+        split if splits.count(split) == 1 else stem.removeprefix("instances_"): folder / f"{stem}.json"
+        for stem, split in zip(stems, splits, strict=True)
+    }
+
+
+def image_folders(home: Path, path: Path, split: str) -> list[str]:
+    """Folders in which a JSON file's images are looked for, in order, relative to the data set's folder."""
+    below = [name for name in children(home) + children(home / "images") if split_token(name) == split]
+    names = [path.stem.removeprefix("instances_"), split, *below]
+    wanted = [place for name in names for place in (f"images/{name}", name)]
+    wanted += ["images", "JPEGImages", Path(os.path.relpath(path.parent, home)).as_posix(), "data", "."]
+    return [place for place in dict.fromkeys(wanted) if (home / place).is_dir()]
+
+
+def find_image(home: Path, folders: list[str], name: object) -> str | None:
+    """An image's path relative to the data set's folder; its bare name when it is in none of the folders.
+
+    None for what is no name, and for a name that leads out of the folders: absolute, with "..", or a URL.
+    """
+    if not isinstance(name, str) or not is_inside(name):
+        return None
+    plain = name.replace("\\", "/")
+    spellings = dict.fromkeys([name, plain])
+    if not name.isascii():
+        spellings.update(dict.fromkeys(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
+    for spelling in spellings:
+        for folder in folders:
+            place = spelling if folder == "." else f"{folder}/{spelling}"
+            if os.path.lexists(home / place):
+                return place
+    return plain

@@ -1,0 +1,138 @@
+"""The `data.yaml` of YOLO data sets: class names, and where the images of each split lie."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from neocog.data.files import children, printable, read_text, split_name
+from neocog.errors import DataError
+
+NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """What a data.yaml says."""
+
+    path: Path
+    names: tuple[str, ...] | None  # None: not given
+    sources: dict[str, list[str]]  # split -> folders or lists of images, relative to the file's folder
+
+
+def find_config(root: Path) -> Path | None:
+    """The YAML file of a folder (or the file itself when that is given)."""
+    if root.is_file():
+        return root if root.suffix.lower() in (".yaml", ".yml") else None
+    names = children(root)
+    known = [name for name in NAMES if name in names]
+    others = [name for name in names if name.lower().endswith((".yaml", ".yml"))]
+    chosen = known or [name for name in others if "names:" in _text(root / name)]
+    return root / chosen[0] if chosen else None
+
+
+def _text(path: Path) -> str:
+    try:
+        return read_text(path)
+    except DataError:
+        return ""
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise yaml.MarkedYAMLError(
+                        problem=f"duplicate key '{key.value}'", problem_mark=key.start_mark
+                    )
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
+def read_config(path: Path) -> Config:
+    """Raises DataError `path:line: reason` for YAML that is damaged, unsafe or describes no data set."""
+    text = read_text(path)
+    try:
+        document = yaml.load(text, _Loader)  # noqa: S506  (a subclass of the safe loader)
+    except yaml.MarkedYAMLError as error:
+        line = f":line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DataError(f"{printable(path)}{line}: {printable(error.problem)}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DataError(f"{printable(path)}: not YAML ({type(error).__name__})") from error
+    if not isinstance(document, dict):
+        raise DataError(f"{printable(path)}: no names (a data.yaml has 'names', and 'train' and 'val' paths)")
+    names = _names(path, document.get("names"))
+    count = document.get("nc")
+    if names is not None and type(count) is int and count != len(names):
+        raise DataError(f"{printable(path)}: nc is {count}, but there are {len(names)} names (correct one)")
+    return Config(path, names, _sources(path, document))
+
+
+def _names(path: Path, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        if set(value) != set(range(len(value))):
+            raise DataError(
+                f"{printable(path)}: the keys of names are not 0..{len(value) - 1} (number them so)"
+            )
+        value = [value[label] for label in range(len(value))]
+    if not isinstance(value, list) or not value:
+        raise DataError(f"{printable(path)}: names is neither a list nor numbered names")
+    names = []
+    for label, name in enumerate(value):
+        if type(name) is int:
+            name = str(name)
+        if not isinstance(name, str) or not name.strip():
+            raise DataError(f"{printable(path)}: names[{label}] is no text (put it in quotes)")
+        if name in names:
+            raise DataError(
+                f"{printable(path)}: names[{label}] repeats '{printable(name)}' (make each unique)"
+            )
+        names.append(name)
+    return tuple(names)
+
+
+def _sources(path: Path, document: dict[Any, Any]) -> dict[str, list[str]]:
+    """Split -> where its images are, relative to the file's folder. Entries that lead nowhere are errors."""
+    base = path.parent
+    start = document.get("path")
+    start = start if isinstance(start, str) else ""
+    sources: dict[str, list[str]] = {}
+    for key in SPLIT_KEYS:
+        value = document.get(key)
+        entries = value if isinstance(value, list) else [value] if value else []
+        places = []
+        for entry in entries:
+            if not isinstance(entry, str) or "\0" in entry:
+                raise DataError(f"{printable(path)}: {key} is no path")
+            places.append((entry, _resolve(base, start, entry)))
+        missing = [entry for entry, place in places if place is None]
+        if missing and len(missing) < len(places):
+            raise DataError(f"{printable(path)}: {key}: no such folder or list: {printable(missing[0])}")
+        if places and not missing:
+            sources[split_name(key)] = [place for _, place in places if place is not None]
+    return sources
+
+
+def _resolve(base: Path, start: str, entry: str) -> str | None:
+    """A path of the file, as people mean it: below `path`, below the file, or with a needless `../`."""
+    entry = entry.replace("\\", "/")
+    inner = entry
+    while inner.startswith("../"):
+        inner = inner[3:]
+    first = [base / inner] if inner != entry else []
+    for place in (*first, base / start / entry, base / entry):
+        if place.exists():
+            return Path(os.path.relpath(place, base)).as_posix()
+    return None
