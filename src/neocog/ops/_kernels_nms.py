@@ -106,7 +106,7 @@ def _scale(boxes: Reals, members: NDArray[np.int64]) -> tuple[float, float, floa
 @njit(cache=True, nogil=True, error_model="numpy")
 def _reach(length: float, longest: float, threshold: Real) -> float:
     """How far the centre of a box lies at most from that of a box it overlaps by more than the threshold."""
-    t = max(threshold - SLACK, 0.0)
+    t = max(float(threshold) - SLACK, 0.0)
     return (length + min(length / t, longest)) * (1 - t) / (2 * (1 + t))
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, use_kernels
+from neocog.ops.roi_input import channels_last, check_regions, huge, use_kernels
 
 
 def roi_align(
@@ -35,8 +35,7 @@ def roi_align(
     features, regions = _in_cells(features, boxes, spatial_scale, aligned)
     if not use_kernels(features):
         return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
-    pooled: Tensor = _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)
-    return pooled
+    return _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)  # type: ignore
 
 
 def roi_align_torch(
@@ -79,23 +78,21 @@ class _RoIAlign(torch.autograd.Function):
 
         ctx.save_for_backward(boxes, batch_index)
         ctx.shape, ctx.samples = features.shape, samples
-        out = features.new_zeros(len(boxes), *output_size, features.shape[1])
-        _kernels_roi.align(
-            channels_last(features).numpy(), boxes.numpy(), batch_index.numpy(), out.numpy(), samples
-        )
+        out = huge((len(boxes), *output_size, features.shape[1]), features.dtype)
+        regions = boxes.contiguous().numpy(), batch_index.contiguous().numpy()
+        _kernels_roi.align(channels_last(features).numpy(), *regions, samples, out.numpy())
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
         from neocog.ops import _kernels_roi
 
         boxes, batch_index = ctx.saved_tensors
         b, c, h, w = ctx.shape
-        total = grad.new_zeros(b, h, w, c)
-        _kernels_roi.align_backward(
-            channels_last(grad).numpy(), boxes.numpy(), batch_index.numpy(), total.numpy(), ctx.samples
-        )
+        total = huge((b, h, w, c), grad.dtype).zero_()
+        regions = boxes.contiguous().numpy(), batch_index.contiguous().numpy()
+        _kernels_roi.align_backward(channels_last(grad).numpy(), *regions, ctx.samples, total.numpy())
         return total.permute(0, 3, 1, 2), None, None, None, None
 
 

@@ -1,4 +1,4 @@
-"""RoI max-pooling of Fast R-CNN (Girshick 2015): region by region, the maximum of each cell of a fixed grid."""
+"""RoI max-pooling of Fast R-CNN (Girshick 2015): the maximum of each bin of a fixed grid over a region."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, use_kernels
+from neocog.ops.roi_input import channels_last, check_regions, huge, use_kernels
 
 
 def roi_pool(
@@ -31,8 +31,7 @@ def roi_pool(
     rows, cols = _bins(boxes.detach().to(features.dtype), output_size, spatial_scale, features.shape[2:])
     if not use_kernels(features):
         return _pool_torch(features, batch_index, rows, cols)
-    pooled: Tensor = _RoIPool.apply(features, batch_index, rows, cols)
-    return pooled
+    return _RoIPool.apply(features, batch_index, rows, cols)  # type: ignore
 
 
 def roi_pool_torch(
@@ -65,31 +64,35 @@ def _bins(
 
 
 class _RoIPool(torch.autograd.Function):
-    """The Numba kernels as one differentiable operation; winners are recorded only if a gradient is wanted."""
+    """The Numba kernels as one differentiable operation; winners are kept only if a gradient is wanted."""
 
     @staticmethod
     def forward(ctx: Any, features: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
         from neocog.ops import _kernels_roi
 
-        arrays = [t.numpy() for t in (channels_last(features), batch_index, rows, cols)]
-        if not ctx.needs_input_grad[0]:
-            return torch.from_numpy(_kernels_roi.max_pool(*arrays)).permute(0, 3, 1, 2)
-        pooled, where = (torch.from_numpy(a) for a in _kernels_roi.max_pool_argmax(*arrays))
-        ctx.shape = features.shape
-        ctx.save_for_backward(batch_index, where)
+        cells, batch = channels_last(features).numpy(), batch_index.contiguous().numpy()
+        bins = rows.contiguous().numpy(), cols.contiguous().numpy()
+        shape = (rows.shape[1], rows.shape[2], cols.shape[2], features.shape[1])
+        pooled = huge(shape, features.dtype)
+        if ctx.needs_input_grad[0]:
+            winners = huge(shape, torch.int32)
+            _kernels_roi.max_pool_winners(cells, batch, *bins, pooled.numpy(), winners.numpy())
+            ctx.shape = features.shape
+            ctx.save_for_backward(batch_index, winners)
+        else:
+            _kernels_roi.max_pool(cells, batch, *bins, pooled.numpy())
         return pooled.permute(0, 3, 1, 2)
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         from neocog.ops import _kernels_roi
 
-        batch_index, where = ctx.saved_tensors
+        batch_index, winners = ctx.saved_tensors
         b, c, h, w = ctx.shape
-        total = grad.new_zeros(b, h * w, c)
-        _kernels_roi.max_pool_backward(
-            channels_last(grad).numpy(), batch_index.numpy(), where.numpy(), total.numpy()
-        )
+        total = huge((b, h * w, c), grad.dtype).zero_()
+        slope, batch = channels_last(grad).numpy(), batch_index.contiguous().numpy()
+        _kernels_roi.max_pool_backward(slope, batch, winners.numpy(), total.numpy())
         return total.view(b, h, w, c).permute(0, 3, 1, 2), None, None, None
 
 
@@ -110,13 +113,13 @@ def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> 
     place = torch.arange(b * h * w, device=cells.device).view(b, h, w, 1).expand(cells.shape)
     tables = []
     tall = (cells, place)
-    for level_y in range(h.bit_length()):
-        if level_y:
-            tall = _first_best(tall, _shifted(tall, 1, 1 << (level_y - 1)))
+    for k in range(h.bit_length()):
+        if k:
+            tall = _first_best(tall, _shifted(tall, 1, 1 << (k - 1)))
         wide = tall
-        for level_x in range(w.bit_length()):
-            if level_x:
-                wide = _first_best(wide, _shifted(wide, 2, 1 << (level_x - 1)))
+        for m in range(w.bit_length()):
+            if m:
+                wide = _first_best(wide, _shifted(wide, 2, 1 << (m - 1)))
             tables.append(wide)
     values = torch.stack([value for value, _ in tables]).flatten(0, 3)
     places = torch.stack([at for _, at in tables]).flatten(0, 3)
