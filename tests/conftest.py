@@ -8,8 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+
+# Kernels compile on first use, and machines of the check are slow: a deadline would only measure that.
+settings.register_profile("neocog", deadline=None, derandomize=True)
+settings.load_profile("neocog")
 
 
 @pytest.fixture(scope="session")

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import Tensor, nn
+from torch import nn
 
-from neocog.checkpoint import find_model, load_model
 from neocog.data.images import read_image
 from neocog.data.loader import collate
 from neocog.errors import CheckpointError, NeocogError
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample
+from neocog.weights import find_model, load_model, restore_weights
 from neocog.zoo import MODELS, create
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
     folder = find_model(Path(path))
     config, weights = load_model(folder)
     model = build(config, folder)
-    load_weights(model, weights, folder)
+    restore_weights(model, weights, folder / "model.safetensors")
     size = config["size"]
     return Predictor(model.to(device), config["classes"], (size[0], size[1]), config)
 
@@ -156,17 +156,3 @@ def build(config: dict[str, Any], folder: Path) -> nn.Module:
         reason = str(error).splitlines()[0]
         raise CheckpointError(f"{folder / 'config.json'}: does not describe a known model ({reason})") from error
 
-
-def load_weights(model: nn.Module, weights: dict[str, Tensor], folder: Path) -> None:
-    """Copy weights into a network of the same architecture, or name the first that does not fit."""
-    state = model.state_dict()
-    for name in sorted(state.keys() ^ weights.keys()):
-        where = "is missing" if name in state else "is not part of the model"
-        raise CheckpointError(f"{folder / 'model.safetensors'}: tensor '{name}' {where}")
-    for name, value in weights.items():
-        if value.shape != state[name].shape:
-            raise CheckpointError(
-                f"{folder / 'model.safetensors'}: tensor '{name}' has shape {tuple(value.shape)}, "
-                f"the model needs {tuple(state[name].shape)}"
-            )
-    model.load_state_dict(weights)

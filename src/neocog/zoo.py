@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
-try:
-    from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
-    from neocog.backbones.vgg import vgg16
-except ImportError: pass
+from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
+from neocog.backbones.vgg import vgg16
 
 from neocog.errors import UsageError
 from neocog.models.faster_rcnn import FasterRCNN, FasterRCNNOptions

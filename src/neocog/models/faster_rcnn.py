@@ -34,6 +34,7 @@ class FasterRCNNOptions:
     align: bool = False  # RoIAlign (He et al. 2017) in place of the paper's RoI max-pooling
     hidden: int = 4096
     dropout: float = 0.5
+    norm: bool = False  # BatchNorm in the region head, for training from scratch
     rpn: RPNOptions = RPNOptions()
     regions: RegionOptions = RegionOptions()
 
@@ -59,7 +60,7 @@ class FasterRCNN(nn.Module):
         channels, self.stride = backbone.channels[options.level], backbone.strides[options.level]
         self.backbone = backbone
         self.rpn = RPN(channels, self.stride, options.rpn)
-        self.head = TwoLayerHead(channels, options.pool, options.hidden, classes, options.dropout)
+        self.head = TwoLayerHead(channels, options.pool, options.hidden, classes, options.dropout, options.norm)
 
     def forward(self, batch: Batch) -> FasterRCNNOutput:
         level, pool = self.options.level, roi_align if self.options.align else roi_pool

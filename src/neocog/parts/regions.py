@@ -78,10 +78,13 @@ class TwoLayerHead(nn.Module):
     for channels outermost (VGG's fc6) are permuted once, when they are loaded.
     """
 
-    def __init__(self, channels: int, pool: int, hidden: int, classes: int, dropout: float = 0.0) -> None:
+    def __init__(
+        self, channels: int, pool: int, hidden: int, classes: int, dropout: float = 0.0, norm: bool = False
+    ) -> None:
+        """`norm` puts BatchNorm after both hidden layers: without it they learn slowly from scratch."""
         super().__init__()
-        self.fc6 = nn.Linear(channels * pool * pool, hidden)
-        self.fc7 = nn.Linear(hidden, hidden)
+        self.fc6 = _hidden(channels * pool * pool, hidden, norm)
+        self.fc7 = _hidden(hidden, hidden, norm)
         self.dropout = nn.Dropout(dropout)
         self.logits = nn.Linear(hidden, classes + 1)
         self.deltas = nn.Linear(hidden, 4 * classes)
@@ -94,6 +97,12 @@ class TwoLayerHead(nn.Module):
         hidden = self.dropout(F.relu(self.fc6(pooled.permute(0, 2, 3, 1).flatten(1))))
         hidden = self.dropout(F.relu(self.fc7(hidden)))
         return self.logits(hidden).float(), self.deltas(hidden).float()
+
+
+def _hidden(inputs: int, outputs: int, norm: bool) -> nn.Module:
+    if not norm:
+        return nn.Linear(inputs, outputs)
+    return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
 
 
 def region_loss(

@@ -1,0 +1,109 @@
+"""`neocog compare`: the whole family on one data set under one budget, and the table."""
+
+from __future__ import annotations
+
+import json as json_module
+from typing import Annotated
+
+import typer
+
+from neocog.cli.common import (
+    DeviceOption,
+    JsonOption,
+    ThreadsOption,
+    find_device,
+    output,
+    prepare_out,
+    print_table,
+    use_threads,
+    write_json,
+)
+from neocog.cli.training import (
+    BackboneOption,
+    MinutesOption,
+    OutOption,
+    OverwriteOption,
+    SizeOption,
+    StepsOption,
+    StrictOption,
+    TrainSplitOption,
+    ValSplitOption,
+    WorkersOption,
+    describe,
+    run_options,
+)
+
+EXAMPLE = "Example: neocog compare faster-rcnn --data scenes --minutes 3 --out runs/compare"
+
+
+def compare(
+    out: OutOption,
+    models: Annotated[
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which models (default: all).")
+    ] = None,
+    data: Annotated[
+        str, typer.Option("--data", metavar="PATH", help="A data set, or scenes[:level].")
+    ] = "scenes",
+    task: Annotated[
+        str, typer.Option("--task", metavar="NAME", help="Which task, where no model is named.")
+    ] = "detect",
+    minutes: MinutesOption = None,
+    steps: StepsOption = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Seeds 0 to N-1.")] = 1,
+    backbone: BackboneOption = None,
+    size: SizeOption = None,
+    train_split: TrainSplitOption = "train",
+    val_split: ValSplitOption = "val",
+    test_split: Annotated[
+        str, typer.Option("--test-split", metavar="NAME", help="Split of the table.")
+    ] = "test",
+    workers: WorkersOption = 1,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    overwrite: OverwriteOption = False,
+    strict: StrictOption = False,
+    json: JsonOption = None,
+) -> None:
+    """Train models under one budget each, test them on the same pictures, and print the table."""
+    from neocog.cli.progress import show
+    from neocog.cli.tables import comparison_rows
+    from neocog.compare import compare as run_comparison
+    from neocog.run import Machine
+    from neocog.types import Task
+    from neocog.zoo import MODELS, known
+
+    use_threads(threads)
+    known(task, list(Task), "task")
+    names = models or [name for name, entry in MODELS.items() if entry.task == task]
+    given = {"minutes": minutes, "steps": steps}
+    plans = [
+        run_options(
+            name,
+            data,
+            backbone=backbone,
+            size=size,
+            train_split=train_split,
+            val_split=val_split,
+            weights=None,
+            settings=None,
+            given=given,
+        )
+        for name in names
+    ]
+    folder = prepare_out(out, overwrite=overwrite)
+    file = output(json)
+    for plan in plans:
+        print(describe(plan), file=file)
+    machine = Machine(find_device(device), workers, strict=strict)
+    trials = run_comparison(
+        plans, range(seeds), folder, machine, test_split, lambda run, title: show(run, title, file)
+    )
+    for trial in trials:
+        score = trial.test.metrics["voc_map50"]
+        told = "-" if score is None else f"{score:.3f}"
+        print(f"{trial.folder.name}: {trial.steps} steps, test voc_map50 {told}", file=file, flush=True)
+    table = json_module.loads((folder / "compare.json").read_text())
+    headings, rows = comparison_rows(table)
+    print_table(headings, rows, title=f"{table['data']['name']}, split {table['data']['split']}", file=file)
+    print(f"table: {folder / 'compare.json'}   report: {folder / 'report.html'}", file=file)
+    write_json(table, json)

@@ -1,0 +1,67 @@
+"""`neocog evaluate`: the official numbers of a trained model."""
+
+from __future__ import annotations
+
+import json as json_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neocog.cli.common import (
+    DeviceOption,
+    JsonOption,
+    ThreadsOption,
+    find_device,
+    output,
+    use_threads,
+    write_json,
+)
+from neocog.cli.training import StrictOption, WorkersOption
+
+EXAMPLE = "Example: neocog evaluate runs/first --split test"
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    data: Annotated[
+        str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
+    ] = None,
+    split: Annotated[
+        str, typer.Option("--split", metavar="NAME", help="Which split to measure on.")
+    ] = "test",
+    batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures at a time.")] = 1,
+    workers: WorkersOption = 0,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    strict: StrictOption = False,
+    json: JsonOption = None,
+) -> None:
+    """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
+    from neocog.cli.tables import print_data, print_evaluation
+    from neocog.data.open import open_data
+    from neocog.errors import DataError, UsageError
+    from neocog.evaluate import evaluate as measure
+    from neocog.files import write_atomic
+    from neocog.predict import load
+
+    use_threads(threads)
+    predictor = load(run, find_device(device))
+    description = run / "run.json"
+    if data is None:
+        if not description.exists():
+            raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
+        data = str(json_module.loads(description.read_text())["options"]["data"])
+    opened = open_data(data, split, strict=strict)
+    if tuple(opened.classes) != predictor.classes:
+        raise DataError(
+            f"{data}: its classes ({', '.join(opened.classes)}) are not those of the model "
+            f"({', '.join(predictor.classes)})"
+        )
+    file = output(json)
+    print_data(opened, file)
+    evaluation = measure(predictor, opened, batch=batch, workers=workers)
+    print_evaluation(evaluation, file)
+    if description.exists():
+        write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
+    write_json(evaluation.to_dict(), json)

@@ -1,0 +1,104 @@
+"""`neocog predict`: detections in files, folders and globs, as JSON and as drawn pictures."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neocog.cli.common import (
+    DeviceOption,
+    JsonOption,
+    ThreadsOption,
+    find_device,
+    output,
+    prepare_out,
+    use_threads,
+    write_json,
+)
+from neocog.cli.training import OutOption, OverwriteOption, StrictOption
+
+EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found --conf 0.5"
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
+
+
+def predict(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
+    out: OutOption,
+    conf: Annotated[
+        float, typer.Option("--conf", min=0.0, max=1.0, metavar="X", help="Lowest score reported.")
+    ] = 0.5,
+    overwrite: OverwriteOption = False,
+    strict: StrictOption = False,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    json: JsonOption = None,
+) -> None:
+    """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
+    from neocog.data.images import read_image
+    from neocog.errors import DataError
+    from neocog.predict import load
+
+    use_threads(threads)
+    predictor = load(run, find_device(device))
+    paths = list(find_images(sources))
+    folder = prepare_out(out, overwrite=overwrite)
+    file = output(json)
+    results, skipped = [], []
+    for path, name in zip(paths, drawn_names(paths), strict=True):
+        try:
+            pixels = read_image(path)
+        except DataError as error:
+            if strict:
+                raise
+            skipped.append(str(error))
+            print(f"{error} (skipped)", file=file)
+            continue
+        found = predictor.predict(pixels).above(conf)
+        results.append(found.to_dict() | {"source": str(path), "drawn": name})
+        found.draw(pixels, threshold=conf).save(folder / name)
+        print(f"{path}: {len(found)} found", file=file)
+    if not results:
+        raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
+    document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
+    write_json(document, str(folder / "predictions.json"))
+    write_json(document, json)
+    lost = f", {len(skipped)} skipped" if skipped else ""
+    print(f"{len(results)} pictures{lost}: {folder / 'predictions.json'}", file=file)
+
+
+def find_images(sources: Iterable[str]) -> Iterator[Path]:
+    """Image files of all sources, in order: files as they are, folders and globs sorted by name."""
+    from neocog.errors import DataError
+
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        elif path.exists():
+            found = [path]
+        else:
+            found = sorted(Path(name) for name in glob.glob(source, recursive=True))  # noqa: PTH207
+        if not found:
+            reason = "no images in this folder" if path.is_dir() else "no such file, and no file matches it"
+            raise DataError(f"{source}: {reason}")
+        yield from found
+
+
+def drawn_names(paths: Iterable[Path]) -> list[str]:
+    """A PNG name for each picture; numbered where two pictures have one name."""
+    names: list[str] = []
+    taken: set[str] = set()
+    for path in paths:
+        name, count = f"{path.stem}.png", 1
+        while name.lower() in taken:
+            count += 1
+            name = f"{path.stem}-{count}.png"
+        taken.add(name.lower())
+        names.append(name)
+    return names

@@ -1,0 +1,70 @@
+"""Tables that several verbs print."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TextIO
+
+from neocog.cli.common import print_table
+
+if TYPE_CHECKING:
+    from neocog.data.dataset import Dataset
+    from neocog.evaluate import Evaluation
+
+
+def print_data(data: Dataset, file: TextIO) -> None:
+    """What was opened, and what of it was lost."""
+    many = ", ".join(data.classes[:10]) + (", ..." if len(data.classes) > 10 else "")
+    print(f"{data.name} ({data.format}), split {data.split}: {len(data)} images; classes: {many}", file=file)
+    report = getattr(data, "report", None)
+    for line in [] if report is None else report.lines():
+        print(f"  {line}", file=file)
+
+
+def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
+    """The metrics of a detector, per class and in the mean, and the time an image."""
+    result = evaluation.to_dict()
+    rows = [
+        [name, values["objects"], values["voc_ap50"], values["voc07_ap50"], values["coco_ap"]]
+        for name, values in result["per_class"].items()
+    ]
+    metrics = result["metrics"]
+    total = sum(values["objects"] for values in result["per_class"].values())
+    rows.append(["all (mean)", total, metrics["voc_map50"], metrics["voc07_map50"], metrics["coco_ap"]])
+    title = f"{evaluation.data}, split {evaluation.split}, {evaluation.images} images"
+    print_table(["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP"], rows, title=title, file=file)
+    ms = result["ms_per_image"]
+    print(f"{ms['total']:.1f} ms an image: network {ms['network']:.1f}, decode {ms['decode']:.1f}", file=file)
+
+
+def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
+    """Headings and rows of `compare.json`."""
+    headings = [
+        "model",
+        "backbone",
+        "params M",
+        "GFLOPs",
+        "steps",
+        "VOC AP50",
+        "+-",
+        "COCO AP",
+        "ms/image",
+        "decode ms",
+    ]
+    rows: list[list[object]] = []
+    for row in table["rows"]:
+        metrics, ms = row["metrics"], row["ms_per_image"]
+        rows.append(
+            [
+                row["model"],
+                row["backbone"],
+                row["parameters"] / 1e6,
+                row["gflops"],
+                row["steps"],
+                metrics["voc_map50"]["mean"],
+                metrics["voc_map50"]["std"],
+                metrics["coco_ap"]["mean"],
+                ms["total"],
+                ms["decode"],
+            ]
+        )
+    return headings, rows

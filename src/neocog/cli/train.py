@@ -1,0 +1,117 @@
+"""`neocog train`: from a folder of labelled images to a measured, saved model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from neocog.cli.common import (
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    ThreadsOption,
+    find_device,
+    output,
+    prepare_out,
+    use_threads,
+    write_json,
+)
+from neocog.cli.training import (
+    BackboneOption,
+    BatchOption,
+    DataOption,
+    EpochsOption,
+    LrOption,
+    MinutesOption,
+    OutOption,
+    OverwriteOption,
+    PrecisionOption,
+    SetOption,
+    SizeOption,
+    StepsOption,
+    StrictOption,
+    TrainSplitOption,
+    ValSplitOption,
+    WeightsOption,
+    WorkersOption,
+    describe,
+    run_options,
+)
+
+EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
+
+
+def train(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="See `neocog models`.")],
+    data: DataOption,
+    out: OutOption,
+    backbone: BackboneOption = None,
+    size: SizeOption = None,
+    batch: BatchOption = None,
+    lr: LrOption = None,
+    steps: StepsOption = None,
+    epochs: EpochsOption = None,
+    minutes: MinutesOption = None,
+    train_split: TrainSplitOption = "train",
+    val_split: ValSplitOption = "val",
+    weights: WeightsOption = None,
+    precision: PrecisionOption = "auto",
+    seed: SeedOption = 0,
+    workers: WorkersOption = 1,
+    threads: ThreadsOption = None,
+    device: DeviceOption = "auto",
+    settings: SetOption = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint of --out.")
+    ] = False,
+    overwrite: OverwriteOption = False,
+    strict: StrictOption = False,
+    save_steps: Annotated[
+        int | None,
+        typer.Option(
+            "--save-steps", min=1, metavar="N", help="Checkpoint every N steps too (default: each minute)."
+        ),
+    ] = None,
+    json: JsonOption = None,
+) -> None:
+    """Train a model on labelled images, measure it on the validation split, and save it."""
+    from neocog.cli.progress import show
+    from neocog.cli.tables import print_data, print_evaluation
+    from neocog.run import Machine, Run
+
+    use_threads(threads)
+    machine = Machine(find_device(device), workers, save_steps=save_steps, strict=strict)
+    given = {
+        "batch": batch,
+        "lr": lr,
+        "steps": steps,
+        "epochs": epochs,
+        "minutes": minutes,
+        "precision": precision,
+        "seed": seed,
+    }
+    options = run_options(
+        model,
+        data,
+        backbone=backbone,
+        size=size,
+        train_split=train_split,
+        val_split=val_split,
+        weights=weights,
+        settings=settings,
+        given=given,
+    )
+    folder = prepare_out(out, overwrite=overwrite, resume=resume)
+    file = output(json)
+    run = Run(folder, options, machine, resume=resume)
+    print_data(run.data, file)
+    print(describe(options), file=file)
+    if resume:
+        print(f"resumed at step {run.training.step}", file=file)
+    for _ in show(run, model, file):
+        pass
+    if run.evaluation is not None:
+        print_evaluation(run.evaluation, file)
+    print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
+    write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)

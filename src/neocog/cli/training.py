@@ -1,0 +1,108 @@
+"""What `train` and `compare` share: the options of a run, from the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from neocog.errors import UsageError
+
+if TYPE_CHECKING:
+    from neocog.run import RunOptions
+
+DataOption = Annotated[
+    str, typer.Option("--data", metavar="PATH", help="A data set in any supported format, or scenes[:level].")
+]
+BackboneOption = Annotated[
+    str | None, typer.Option("--backbone", metavar="NAME", help="See `neocog models` (default: compact).")
+]
+SizeOption = Annotated[
+    int | None,
+    typer.Option(
+        "--size", min=32, metavar="PX", help="Pictures are fitted into PX x PX (default: suits the data)."
+    ),
+]
+BatchOption = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures a step.")]
+LrOption = Annotated[float | None, typer.Option("--lr", metavar="X", help="Peak learning rate.")]
+StepsOption = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Budget in steps.")]
+EpochsOption = Annotated[float | None, typer.Option("--epochs", metavar="N", help="Budget in epochs.")]
+MinutesOption = Annotated[
+    float | None, typer.Option("--minutes", metavar="M", help="Budget in minutes of optimisation.")
+]
+TrainSplitOption = Annotated[str, typer.Option("--train-split", metavar="NAME", help="Split to learn from.")]
+ValSplitOption = Annotated[
+    str, typer.Option("--val-split", metavar="NAME", help="Split that chooses the best weights, or none.")
+]
+WeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", metavar="imagenet|FILE", help="Start the backbone from published weights or a file."
+    ),
+]
+PrecisionOption = Annotated[
+    str, typer.Option("--precision", metavar="auto|f32|bf16", help="Arithmetic of training.")
+]
+WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="NAME=VALUE", help="An option of the model, such as rpn.nms=0.6 (repeatable)."
+    ),
+]
+OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write, exactly.")]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
+
+
+def run_options(
+    model: str,
+    data: str,
+    *,
+    backbone: str | None,
+    size: int | None,
+    train_split: str,
+    val_split: str,
+    weights: str | None,
+    settings: list[str] | None,
+    given: dict[str, Any],
+) -> RunOptions:
+    """Complete the options of a run: what was not given gets the default that suits model and data."""
+    from neocog.cli.settings import apply_settings
+    from neocog.data.open import open_data
+    from neocog.run import RunOptions, default_augmentation, default_size, default_training
+    from neocog.zoo import MODELS, known
+
+    entry = MODELS[known(model, MODELS, "model")]
+    backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
+    if given.get("precision") not in (None, "auto", "f32", "bf16"):
+        raise UsageError(f"--precision {given['precision']}: give auto, f32 or bf16")
+    opened = open_data(data, train_split)
+    fitted = default_size(backbone, opened) if size is None else (size, size)
+    return RunOptions(
+        model=model,
+        backbone=backbone,
+        data=data,
+        size=fitted,
+        train_split=train_split,
+        val_split=None if val_split == "none" else val_split,
+        weights=weights,
+        training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
+        augmentation=default_augmentation(opened),
+        options=apply_settings(entry.options(backbone), settings or []),
+    )
+
+
+def describe(options: RunOptions) -> str:
+    """What a run will do, in one line."""
+    training = options.training
+    budget = next(
+        f"{getattr(training, name):g} {name}"
+        for name in ("steps", "epochs", "minutes")
+        if getattr(training, name) is not None
+    )
+    return (
+        f"{options.model} on {options.backbone}, {options.size[1]} px, batch {training.batch}, "
+        f"{training.optimizer} at {training.lr:g}, {budget}, seed {training.seed}"
+    )

@@ -1,0 +1,131 @@
+"""The whole family on one data set under one budget: train, test, and print the table."""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median, stdev
+from typing import Any
+
+import torch
+
+from neocog.data.open import open_data
+from neocog.evaluate import Evaluation, evaluate
+from neocog.files import write_atomic
+from neocog.ops.summary import summarize
+from neocog.predict import load
+from neocog.reports import compare_report
+from neocog.run import Machine, Moment, Run, RunOptions, with_seed
+from neocog.types import Batch, Frame, SampleKey
+from neocog.zoo import MODELS, create
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One model trained with one seed, and what it achieves on the test split."""
+
+    options: RunOptions
+    folder: Path
+    seconds: float  # of optimisation
+    steps: int
+    test: Evaluation
+    peak_memory_mb: float  # of the whole process, so far
+
+
+def _drain(run: Run, title: str) -> Iterable[Moment]:
+    return run
+
+
+def compare(
+    plans: Sequence[RunOptions],
+    seeds: Sequence[int],
+    out: Path,
+    machine: Machine,
+    test_split: str = "test",
+    watch: Callable[[Run, str], Iterable[Moment]] = _drain,
+) -> Iterator[Trial]:
+    """Train every plan with every seed under its budget, test each, and write `compare.json` and `report.html`.
+
+    Budgets count optimisation only; compilation, validation and test are outside. Each training is a run
+    folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and may show it.
+    """
+    trials: list[Trial] = []
+    for plan in plans:
+        for seed in seeds:
+            options = with_seed(plan, seed)
+            folder = out / f"{options.model}-{options.backbone}-seed{seed}"
+            folder.mkdir(parents=True)
+            run = Run(folder, options, machine)
+            for _ in watch(run, options.model):
+                pass
+            test = evaluate(load(folder, machine.device), open_data(options.data, test_split))
+            trial = Trial(options, folder, run.training.elapsed, run.training.step, test, _peak_memory_mb())
+            trials.append(trial)
+            yield trial
+    table = tabulate(trials)
+    write_atomic(out / "compare.json", json.dumps(table, indent=2) + "\n")
+    compare_report(out, table, trials)
+
+
+def tabulate(trials: Sequence[Trial]) -> dict[str, Any]:
+    """The content of `compare.json`: a row a model, means and spreads over its seeds."""
+    first = trials[0]
+    names = list(dict.fromkeys((trial.options.model, trial.options.backbone) for trial in trials))
+    groups = [
+        [t for t in trials if (t.options.model, t.options.backbone) == name] for name in names
+    ]
+    budget = first.options.training
+    return {
+        "task": MODELS[first.options.model].task.value,
+        "budget": {"minutes": budget.minutes, "steps": budget.steps, "epochs": budget.epochs},
+        "data": {"name": first.test.data, "split": first.test.split, "images": first.test.images},
+        "threads": torch.get_num_threads(),
+        "rows": [_row(group) for group in groups],
+    }
+
+
+def _row(trials: Sequence[Trial]) -> dict[str, Any]:
+    options = trials[0].options
+    results = [trial.test.to_dict() for trial in trials]
+    parameters, gflops = cost(options, len(trials[0].test.voc.classes))
+    times = [result["ms_per_image"] for result in results]
+    return {
+        "model": options.model,
+        "backbone": options.backbone,
+        "parameters": parameters,
+        "gflops": gflops,
+        "train_seconds": mean(trial.seconds for trial in trials),
+        "steps": round(mean(trial.steps for trial in trials)),
+        "seeds": [trial.options.training.seed for trial in trials],
+        "metrics": {name: _spread([r["metrics"][name] for r in results]) for name in results[0]["metrics"]},
+        "ms_per_image": {
+            name: None if times[0][name] is None else median(time[name] for time in times) for name in times[0]
+        },
+        "speedup_over_rcnn": {"with_proposals": None, "without_proposals": None},
+        "peak_memory_mb": max(trial.peak_memory_mb for trial in trials),
+    }
+
+
+def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
+    """Mean and sample standard deviation; None where there is nothing to take it over."""
+    known = [value for value in values if value is not None]
+    return {"mean": mean(known) if known else None, "std": stdev(known) if len(known) > 1 else None}
+
+
+def cost(options: RunOptions, classes: int) -> tuple[int, float]:
+    """Parameters, and thousand millions of multiply-adds for one picture of the run's size."""
+    model = create(options.model, classes, options.backbone, options.options)
+    frame = Frame(options.size, options.size)
+    blank = Batch(torch.full((1, 3, *options.size), 0.5), (options.size,), None, (frame,), (SampleKey(0, 0, 0),))
+    summary = summarize(model, blank)
+    return summary.parameters, summary.gflops
+
+
+def _peak_memory_mb() -> float:
+    """The largest resident size of this process so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10

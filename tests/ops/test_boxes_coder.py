@@ -1,0 +1,88 @@
+"""Boxes and their offsets: against plain loops, and as inverses of each other."""
+
+from __future__ import annotations
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from neocog.ops.boxes import area, clip, coverage, from_centre, iou, shorter_side, to_centre
+from neocog.ops.coder import BoxCoder
+
+
+def boxes(count: int, side: float = 100.0) -> st.SearchStrategy[Tensor]:
+    """Boxes with positive sides."""
+    numbers = st.floats(0.5, side, width=32)
+    rows = st.lists(st.tuples(numbers, numbers, numbers, numbers), min_size=count, max_size=count)
+    return rows.map(lambda r: from_centre(torch.tensor(r, dtype=torch.float32).reshape(-1, 4)))
+
+
+def plain_iou(a: list[float], b: list[float]) -> float:
+    w = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    h = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - w * h
+    return w * h / union if union > 0 else 0.0
+
+
+@given(boxes(4), boxes(3))
+def test_iou_equals_plain_arithmetic(first: Tensor, second: Tensor) -> None:
+    expected = [[plain_iou(a, b) for b in second.tolist()] for a in first.tolist()]
+    torch.testing.assert_close(iou(first, second), torch.tensor(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_iou_of_known_boxes() -> None:
+    a = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    b = torch.tensor([[0.0, 0.0, 10.0, 10.0], [5.0, 0.0, 15.0, 10.0], [10.0, 0.0, 20.0, 10.0]])
+    torch.testing.assert_close(iou(a, b), torch.tensor([[1.0, 50 / 150, 0.0]]))
+
+
+def test_boxes_without_area_overlap_nothing() -> None:
+    empty = torch.tensor([[5.0, 5.0, 5.0, 5.0]])
+    assert iou(empty, empty).tolist() == [[0.0]]
+    assert coverage(empty, torch.tensor([[0.0, 0.0, 9.0, 9.0]])).tolist() == [[0.0]]
+
+
+def test_empty_inputs_keep_their_shapes() -> None:
+    none, some = torch.zeros(0, 4), torch.tensor([[0.0, 0.0, 2.0, 3.0]])
+    assert iou(none, some).shape == (0, 1)
+    assert iou(some, none).shape == (1, 0)
+    assert area(none).shape == shorter_side(none).shape == (0,)
+    assert clip(none, (5, 5)).shape == BoxCoder().encode(none, none).shape == (0, 4)
+
+
+def test_coverage_is_the_share_inside() -> None:
+    box = torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    assert coverage(box, torch.tensor([[0.0, 0.0, 5.0, 100.0]])).tolist() == [[0.5]]
+
+
+def test_clip_knows_height_from_width() -> None:
+    assert clip(torch.tensor([[-5.0, -5.0, 500.0, 500.0]]), (30, 40)).tolist() == [[0.0, 0.0, 40.0, 30.0]]
+
+
+@given(boxes(3))
+def test_centre_form_is_an_inverse(some: Tensor) -> None:
+    torch.testing.assert_close(from_centre(to_centre(some)), some, rtol=1e-5, atol=1e-4)
+
+
+@given(boxes(5), boxes(5))
+def test_decode_inverts_encode(some: Tensor, references: Tensor) -> None:
+    for coder in (BoxCoder(), BoxCoder((1.0, 1.0, 1.0, 1.0))):
+        # Widths that differ by more than 1000 / 16 are clamped on purpose.
+        back = coder.decode(coder.encode(some, references), references)
+        ratio = to_centre(some)[:, 2:] / to_centre(references)[:, 2:]
+        near = (ratio < 60).all(dim=1)
+        torch.testing.assert_close(back[near], some[near], rtol=1e-3, atol=1e-3)
+
+
+def test_encode_by_hand() -> None:
+    """Appendix C of the R-CNN paper: a box moved by half a width and twice as high."""
+    deltas = BoxCoder((1.0, 1.0, 1.0, 1.0)).encode(
+        torch.tensor([[5.0, -5.0, 15.0, 15.0]]), torch.tensor([[0.0, 0.0, 10.0, 10.0]])
+    )
+    torch.testing.assert_close(deltas, torch.tensor([[0.5, 0.0, 0.0, 0.6931472]]))
+
+
+def test_decode_survives_an_untrained_network() -> None:
+    decoded = BoxCoder().decode(torch.full((1, 4), 1e4), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
+    assert torch.isfinite(decoded).all()
