@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_json_to_a_file_and_to_standard_output(tmp_path: Path, capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out) == wanted
     write_json(value, None)
     assert capsys.readouterr().out == ""
+
+
+def test_json_holds_names_that_are_no_utf8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.jpg")
+    write_json({"file": name}, str(tmp_path / "result.json"))
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8")) == {"file": name}
 
 
 def test_json_to_a_folder_that_is_not_there(tmp_path: Path) -> None:

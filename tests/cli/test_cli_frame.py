@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
 import typer
+from PIL import Image
 
 import neocog.errors
 from neocog.cli import app, main
@@ -164,6 +167,16 @@ def test_help_answers_at_once_because_it_imports_nothing_heavy() -> None:
         if took[-1] < 0.4:
             break
     assert min(took) < 0.8  # 0.2 s on an idle machine
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux allows such names everywhere")
+def test_a_name_that_is_no_utf8_can_be_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    (folder / "a.txt").write_text("0 0.5 0.5 1 1\n")
+    assert main(["data", "check", str(folder)]) in (0, 3)
+    assert "caf\\udce9: yolo" in capsys.readouterr().out
 
 
 def test_as_a_process_of_its_own() -> None:

@@ -7,6 +7,7 @@ Exit codes: 0 good, 1 a bug of ours, 2 usage, 3 data, 4 model or checkpoint, 5 d
 from __future__ import annotations
 
 import errno
+import io
 import os
 import sys
 import traceback
@@ -55,6 +56,8 @@ def _neocog(
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold anything
     words, debug = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
         code = app(words or ["--help"], prog_name="neocog", standalone_mode=False)

@@ -68,7 +68,8 @@ def output(json_target: str | None) -> TextIO:
 def write_json(value: Any, target: str | None) -> None:
     """Write a result as JSON to a file, to standard output for `-`, or nowhere for None.
 
-    What is not a finite number becomes null. Raises UsageError when the file cannot be written.
+    What is not a finite number becomes null. Bytes of a file's name that are no UTF-8 become JSON escapes.
+    Raises UsageError when the file cannot be written.
     """
     if target is None:
         return
@@ -77,7 +78,7 @@ def write_json(value: Any, target: str | None) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(target).write_text(text, encoding="utf-8")
+        Path(target).write_text(text, encoding="utf-8", errors="backslashreplace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"--json {target}: cannot be written ({error.strerror})") from error
 

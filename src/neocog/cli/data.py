@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 import typer
 
 from neocog.cli.common import JsonOption, output, print_table, write_json
-from neocog.cli.progress import progress
+from neocog.cli.counting import progress
 from neocog.errors import DataError
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from neocog.cli import progress as module
-from neocog.cli.progress import progress
+from neocog.cli import counting as module
+from neocog.cli.counting import progress
 
 
 class Terminal(io.StringIO):
