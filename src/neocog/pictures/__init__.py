@@ -1,0 +1,1 @@
+"""Pictures: drawings on images, charts and reports."""
