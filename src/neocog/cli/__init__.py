@@ -16,7 +16,7 @@ from typing import Annotated
 
 import typer
 
-from neocog.cli import data, doctor
+from neocog.cli import compare, data, doctor, evaluate, models, predict, train
 from neocog.errors import DiskError, NeocogError, UsageError
 from neocog.version import __version__
 
@@ -34,8 +34,14 @@ app = typer.Typer(
     add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command("train", epilog=train.EXAMPLE)(train.train)
+app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
+app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
+app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
+app.command("models", epilog="Example: neocog models --json models.json")(models.models)
+app.command("summary", epilog=models.SUMMARY_EXAMPLE)(models.summary)
 app.add_typer(data.app, name="data")
+app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 
 def _show_version(wanted: bool) -> None:

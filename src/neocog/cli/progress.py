@@ -1,69 +1,79 @@
-"""How far a long piece of work has come: a bar on a terminal, a line now and then elsewhere."""
+"""How a training shows itself: one live line on a terminal, a line now and then otherwise."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from neocog.evaluate import Evaluation
+    from neocog.run import Moment
 
-PATIENCE = 2.0
-"""Seconds that work may take before anything is shown."""
-
-PAUSE = 10.0
-"""Seconds between the lines where there is no terminal."""
+PLAIN_SECONDS = 10.0
+"""Between two plain lines."""
 
 
-@contextmanager
-def progress(what: str, file: TextIO | None = None) -> Iterator[Callable[[int, int], None]]:
-    """Give a function to be called with (done, total), and show on standard error what it is told."""
-    file = file or sys.stderr
-    if not file.isatty():
-        yield _lines(what, file)
-        return
-    bar = _bar(file)
-    try:
-        yield _moving(bar, what)
-    finally:
-        bar.stop()
+def show(moments: Iterable[Moment], title: str, file: TextIO | None = None) -> Iterator[Moment]:
+    """Pass moments on, showing progress, losses and the time left; each validation gets a line of its own."""
+    file = file or sys.stdout
+    return _live(moments, title, file) if file.isatty() else _plain(moments, title, file)
 
 
-def _lines(what: str, file: TextIO) -> Callable[[int, int], None]:
-    due = time.monotonic() + PATIENCE
+def _plain(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Moment]:
+    spoke = time.monotonic()
+    for moment in moments:
+        if time.monotonic() - spoke > PLAIN_SECONDS and moment.validation is None:
+            share = f"{moment.step.progress:4.0%}"
+            print(
+                f"{title}  {share}  {_status(moment)}  {clock(moment.remaining)} left", file=file, flush=True
+            )
+            spoke = time.monotonic()
+        if moment.validation is not None:
+            print(f"{title}  {validated(moment.validation, moment)}", file=file, flush=True)
+        yield moment
 
-    def report(done: int, total: int) -> None:
-        nonlocal due
-        if time.monotonic() >= due:
-            due = time.monotonic() + PAUSE
-            print(f"{what}: {done} of {total}", file=file, flush=True)
 
-    return report
-
-
-def _bar(file: TextIO) -> Progress:
+def _live(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Moment]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TaskProgressColumn(),
+        TextColumn("{task.fields[left]} left  {task.fields[status]}"),
     )
-    return Progress(*columns, console=Console(file=file), transient=True)
+    with Progress(*columns, console=Console(file=file), transient=True) as progress:
+        task = progress.add_task(title, total=1.0, left="-", status="starting")
+        for moment in moments:
+            progress.update(
+                task, completed=moment.step.progress, left=clock(moment.remaining), status=_status(moment)
+            )
+            if moment.validation is not None:
+                progress.console.print(f"{title}  {validated(moment.validation, moment)}", highlight=False)
+            yield moment
 
 
-def _moving(bar: Progress, what: str) -> Callable[[int, int], None]:
-    task = bar.add_task(what, total=None)
-    began = time.monotonic()
+def _status(moment: Moment) -> str:
+    step = moment.step
+    losses = "  ".join(f"{name} {value:.3f}" for name, value in step.losses.items())
+    return f"step {step.number}  {step.seconds * 1e3:.0f} ms  lr {step.lr:.1e}  {losses}"
 
-    def report(done: int, total: int) -> None:
-        bar.update(task, completed=done, total=total)
-        if not bar.live.is_started and time.monotonic() - began >= PATIENCE:
-            bar.start()
 
-    return report
+def validated(evaluation: Evaluation, moment: Moment) -> str:
+    """One line on a validation."""
+    numbers = "  ".join(
+        f"{name} {'-' if value is None else format(value, '.3f')}"
+        for name, value in evaluation.metrics.items()
+        if name in ("voc_map50", "coco_ap")
+    )
+    mark = "  (best so far)" if moment.best else ""
+    return f"step {moment.step.number}  {evaluation.split}: {numbers}{mark}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds, or hours and minutes."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes}:{rest:02d}"
