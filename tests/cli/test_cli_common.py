@@ -119,7 +119,7 @@ def test_an_existing_out_is_an_error_unless_resumed(tmp_path: Path) -> None:
     assert (tmp_path / "kept").read_text() == "x"
 
 
-@pytest.mark.parametrize("mark", ["run.json", "compare.json"])
+@pytest.mark.parametrize("mark", ["run.json", "compare.json", "predictions.json"])
 def test_overwrite_removes_what_a_run_left(tmp_path: Path, mark: str) -> None:
     run = tmp_path / "run"
     (run / "checkpoints").mkdir(parents=True)

@@ -31,7 +31,7 @@ DeviceOption = Annotated[
     typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N (auto: a GPU if there is one)."),
 ]
 
-_OURS = ("run.json", "compare.json")
+_OURS = ("run.json", "compare.json", "predictions.json")
 
 
 def use_threads(threads: int | None) -> None:
@@ -175,7 +175,7 @@ def _clear(out: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out}: exists already; give --overwrite, --resume or another folder")
     if any(out.iterdir()) and not any((out / name).is_file() for name in _OURS):
         raise UsageError(
-            f"--out {out}: holds neither {' nor '.join(_OURS)}, so it is not a run's folder and is left alone"
+            f"--out {out}: holds none of {', '.join(_OURS)}, so it is not ours to remove and is left alone"
         )
     if out.is_symlink():
         raise UsageError(f"--out {out}: is a link; give the folder itself to have it overwritten")
