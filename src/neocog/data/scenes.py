@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 from difflib import get_close_matches
 
-import numpy as np
 import torch
 
+from neocog.data.files import printable, split_name
 from neocog.data.render import LEVELS, VERSION, Scene, render_scene
 from neocog.data.shapes import CLASSES
 from neocog.errors import DataError
 from neocog.types import Frame, Objects, Sample, SampleKey
 
 COUNTS = {"train": 4000, "val": 400, "test": 400}
-_SAME = {"valid": "val", "validation": "val"}
 
 
 def _nearest(word: str, names: tuple[str, ...]) -> str:
@@ -41,14 +40,13 @@ class Scenes:
         seed: int = 0,
         size: int = 128,
     ) -> None:
-        split = _SAME.get(split, split)
+        split = split_name(split)
         if level not in LEVELS:
             nearest = _nearest(f"scenes:{level}", tuple(f"scenes:{name}" for name in LEVELS))
-            raise DataError(f"no generated data set 'scenes:{level}': did you mean '{nearest}'?")
+            raise DataError(f"no generated data set 'scenes:{printable(level)}': did you mean '{nearest}'?")
         if split not in COUNTS:
-            raise DataError(
-                f"scenes:{level} has no split '{split}': did you mean '{_nearest(split, tuple(COUNTS))}'?"
-            )
+            nearest = _nearest(split, tuple(COUNTS))
+            raise DataError(f"scenes:{level} has no split '{printable(split)}': did you mean '{nearest}'?")
         if size < 32 or (count is not None and count < 1) or seed < 0:
             raise DataError(
                 f"scenes:{level}: size {size}, count {count}, seed {seed}: give a size of at least 32, "
@@ -71,26 +69,30 @@ class Scenes:
 
     def scene(self, index: int) -> Scene:
         """One scene with all its truth: attributes, angles, sizes and the mask of every object."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"{self.name} {self.split} has scenes 0 to {self.count - 1}, not {index}")
-        return render_scene(self.level, self.split, index, self.seed, self.side)
+        return render_scene(self.level, self.split, self._valid(index), self.seed, self.side)
 
     def __getitem__(self, index: int) -> Sample:
         """Image, objects and the semantic mask (0 background, class + 1)."""
         scene = self.scene(index)
         frame = Frame(self.size(index), self.size(index), source=self.identity(index))
         key = SampleKey(self.seed, 0, index)
-        return Sample(scene.image, _objects(scene), frame, np.asarray(scene.semantic), key)
+        return Sample(scene.image, _objects(scene), frame, scene.semantic, key)
 
     def identity(self, index: int) -> str:
-        return f"{self.level}/{self.split}/{index}"
+        return f"{self.level}/{self.split}/{self._valid(index)}"
 
     def size(self, index: int) -> tuple[int, int]:
+        self._valid(index)
         return (self.side, self.side)
 
     def objects(self, index: int) -> Objects:
         """The truth of one image, which takes drawing it (about a millisecond)."""
         return _objects(self.scene(index))
+
+    def _valid(self, index: int) -> int:
+        if not -self.count <= index < self.count:
+            raise IndexError(f"scene {index} of {self.count}")
+        return int(index) % self.count
 
 
 def _objects(scene: Scene) -> Objects:
@@ -105,5 +107,5 @@ def open_scenes(
     head, colon, level = name.partition(":")
     if head != "scenes":
         nearest = _nearest(name, ("scenes", *(f"scenes:{known}" for known in LEVELS)))
-        raise DataError(f"no generated data set '{name}': did you mean '{nearest}'?")
+        raise DataError(f"no generated data set '{printable(name)}': did you mean '{nearest}'?")
     return Scenes(level if colon else "std", split, count, seed, size)
