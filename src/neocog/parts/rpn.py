@@ -28,6 +28,7 @@ class RPNOptions:
     scales: tuple[float, ...] = (8, 16, 32)  # multiples of 16 pixels
     ratios: tuple[float, ...] = (0.5, 1, 2)  # height / width
     channels: int = 512  # of the 3x3 convolution
+    norm: bool = False  # BatchNorm after it, for training from scratch
     positive: float = 0.7  # IoU from which an anchor is an object
     negative: float = 0.3  # IoU below which it is background
     samples: int = 256  # anchors an image that a step learns from
@@ -57,6 +58,7 @@ class RPN(nn.Module):
         self.register_buffer("base", base_anchors(options.scales, options.ratios), persistent=False)
         anchors = len(self.base)
         self.conv = nn.Conv2d(channels, options.channels, 3, padding=1)
+        self.norm = nn.BatchNorm2d(options.channels) if options.norm else nn.Identity()
         self.logits = nn.Conv2d(options.channels, 2 * anchors, 1)
         self.deltas = nn.Conv2d(options.channels, 4 * anchors, 1)
         for layer in (self.conv, self.logits, self.deltas):
@@ -68,7 +70,7 @@ class RPN(nn.Module):
     def forward(self, features: Tensor, batch: Batch) -> RPNOutput:
         """Features (B, C, H, W) to anchors (A = H * W * base anchors), scores, offsets and proposals."""
         count, (rows, columns) = len(features), features.shape[-2:]
-        hidden = F.relu(self.conv(features))
+        hidden = F.relu(self.norm(self.conv(features)))
         logits = self.logits(hidden).permute(0, 2, 3, 1).reshape(count, -1, 2).float()
         deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(count, -1, 4).float()
         anchors = grid_anchors(self.base, (rows, columns), self.stride)

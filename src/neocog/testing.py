@@ -1,0 +1,84 @@
+"""Contracts that every model keeps, as functions: call them on your own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from neocog.types import Batch, Frame, Objects, SampleKey
+
+
+def make_batch(objects: list[list[tuple[float, float, float, float, int]]], size: int = 96, seed: int = 0) -> Batch:
+    """A batch of noise pictures with objects (x0, y0, x1, y1, label); every second picture is less wide."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = tuple((size, size if place % 2 == 0 else size - 16) for place in range(len(objects)))
+    images = torch.rand(len(objects), 3, size, size, generator=generator)
+    for image, (_, width) in zip(images, sizes, strict=True):
+        image[:, :, width:] = 0
+    targets = []
+    for rows in objects:
+        boxes = torch.tensor([row[:4] for row in rows], dtype=torch.float32).reshape(-1, 4)
+        labels = torch.tensor([row[4] for row in rows], dtype=torch.int64)
+        targets.append(Objects(boxes, labels, torch.zeros(len(rows), dtype=torch.bool)))
+    return Batch(
+        images=images.to(memory_format=torch.channels_last),
+        sizes=sizes,
+        targets=tuple(targets),
+        frames=tuple(Frame(one, one) for one in sizes),
+        keys=tuple(SampleKey(seed, 0, place) for place in range(len(objects))),
+    )
+
+
+FULL = [(10.0, 10.0, 50.0, 60.0, 0), (30.0, 40.0, 70.0, 90.0, 1)]
+
+CASES: dict[str, list[list[tuple[float, float, float, float, int]]]] = {
+    "two images": [FULL, FULL[:1]],
+    "one image": [FULL],
+    "an empty image": [[]],
+    "empty beside full": [[], FULL],
+    "a tiny object": [[(5.0, 5.0, 5.5, 5.5, 1)]],
+    "an object as large as the image": [[(0.0, 0.0, 96.0, 96.0, 0)]],
+}
+
+
+def check_detector(model: Any) -> None:
+    """Assert what every detector promises, on batches with many, few and no objects.
+
+    Losses are finite scalars with gradients; detections lie in the picture, labels in range, scores
+    descending in [0, 1]; decoding twice gives the same; the batch stays as it was. `model` knows at least two
+    classes and takes pictures of 96 pixels.
+    """
+    for name, objects in CASES.items():
+        batch = make_batch(objects)
+        before = batch.images.clone()
+        _check_loss(model.train(), batch, name)
+        _check_decode(model.eval(), batch.without_targets(), name)
+        assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
+
+
+def _check_loss(model: Any, batch: Batch, name: str) -> None:
+    model.zero_grad(set_to_none=True)
+    losses = model.loss(model(batch), batch)
+    assert losses, f"{name}: no losses"
+    for key, value in losses.items():
+        assert value.ndim == 0 and torch.isfinite(value), f"{name}: loss {key} is {value}"
+    torch.stack(list(losses.values())).sum().backward()
+    gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+    assert gradients, f"{name}: nothing has a gradient"
+    assert all(torch.isfinite(gradient).all() for gradient in gradients), f"{name}: a gradient is not finite"
+
+
+@torch.inference_mode()
+def _check_decode(model: Any, batch: Batch, name: str) -> None:
+    output = model(batch)
+    results, again = model.decode(output, batch), model.decode(output, batch)
+    assert len(results) == len(batch), f"{name}: {len(results)} results for {len(batch)} images"
+    for result, repeated, (height, width) in zip(results, again, batch.sizes, strict=True):
+        assert torch.equal(result.boxes, repeated.boxes), f"{name}: decoding twice differs"
+        limit = torch.tensor([width, height, width, height])
+        assert (result.boxes >= 0).all() and (result.boxes <= limit).all(), f"{name}: a box leaves the picture"
+        assert (result.boxes[:, 2:] >= result.boxes[:, :2]).all(), f"{name}: an inverted box"
+        assert (result.labels >= 0).all() and (result.labels < model.classes).all(), f"{name}: a label out of range"
+        assert (result.scores >= 0).all() and (result.scores <= 1).all(), f"{name}: a score outside [0, 1]"
+        assert (result.scores[1:] <= result.scores[:-1]).all(), f"{name}: scores do not descend"
