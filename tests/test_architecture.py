@@ -21,7 +21,7 @@ LAYERS = [
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},
     {"models"},
-    {"zoo"},
+    {"zoo", "testing"},
     {"pictures", "explain", "checkpoint", "weights", "distributed", "predict"},
     {"evaluate"},
     {"reports"},

@@ -48,7 +48,7 @@ def compare(
     test_split: str = "test",
     watch: Callable[[Run, str], Iterable[Moment]] = _drain,
 ) -> Iterator[Trial]:
-    """Train every plan with every seed under its budget, test each, and write `compare.json` and `report.html`.
+    """Train every plan with every seed, test each, and write `compare.json` and `report.html`.
 
     Budgets count optimisation only; compilation, validation and test are outside. Each training is a run
     folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and may show it.
@@ -68,16 +68,18 @@ def compare(
             yield trial
     table = tabulate(trials)
     write_atomic(out / "compare.json", json.dumps(table, indent=2) + "\n")
-    compare_report(out, table, trials)
+    test_data = open_data(plans[0].data, test_split)
+    tests: dict[str, Evaluation] = {}
+    for trial in trials:
+        tests.setdefault(trial.options.model, trial.test)  # the first seed stands for all in pictures
+    compare_report(out, table, test_data, tests)
 
 
 def tabulate(trials: Sequence[Trial]) -> dict[str, Any]:
     """The content of `compare.json`: a row a model, means and spreads over its seeds."""
     first = trials[0]
     names = list(dict.fromkeys((trial.options.model, trial.options.backbone) for trial in trials))
-    groups = [
-        [t for t in trials if (t.options.model, t.options.backbone) == name] for name in names
-    ]
+    groups = [[t for t in trials if (t.options.model, t.options.backbone) == name] for name in names]
     budget = first.options.training
     return {
         "task": MODELS[first.options.model].task.value,
@@ -103,7 +105,8 @@ def _row(trials: Sequence[Trial]) -> dict[str, Any]:
         "seeds": [trial.options.training.seed for trial in trials],
         "metrics": {name: _spread([r["metrics"][name] for r in results]) for name in results[0]["metrics"]},
         "ms_per_image": {
-            name: None if times[0][name] is None else median(time[name] for time in times) for name in times[0]
+            name: None if times[0][name] is None else median(time[name] for time in times)
+            for name in times[0]
         },
         "speedup_over_rcnn": {"with_proposals": None, "without_proposals": None},
         "peak_memory_mb": max(trial.peak_memory_mb for trial in trials),
@@ -120,7 +123,9 @@ def cost(options: RunOptions, classes: int) -> tuple[int, float]:
     """Parameters, and thousand millions of multiply-adds for one picture of the run's size."""
     model = create(options.model, classes, options.backbone, options.options)
     frame = Frame(options.size, options.size)
-    blank = Batch(torch.full((1, 3, *options.size), 0.5), (options.size,), None, (frame,), (SampleKey(0, 0, 0),))
+    blank = Batch(
+        torch.full((1, 3, *options.size), 0.5), (options.size,), None, (frame,), (SampleKey(0, 0, 0),)
+    )
     summary = summarize(model, blank)
     return summary.parameters, summary.gflops
 

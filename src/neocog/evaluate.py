@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
+
+import numpy as np
 
 from neocog.data.dataset import Dataset
 from neocog.data.loader import evaluation_batches
 from neocog.metrics.coco import CocoResult, coco_average_precision
 from neocog.metrics.voc import VocResult, voc_average_precision
-from neocog.predict import Predictor, Timing
-from neocog.transforms.recipes import evaluation_recipe
+from neocog.predict import STRIDE, Predictor, Timing
 from neocog.types import Detections, Objects
+
+WARM_UP = 3
+"""Batches whose times do not count."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +25,17 @@ class Evaluation:
 
     data: str
     split: str
-    images: int
+    indices: tuple[int, ...]  # of the images judged
     voc: VocResult
     coco: CocoResult
     timings: tuple[Timing, ...]
     truths: tuple[Objects, ...]
     predictions: tuple[Detections, ...]
     faults: tuple[str, ...]  # images that could not be read, one line each
+
+    @property
+    def images(self) -> int:
+        return len(self.indices)
 
     @property
     def metrics(self) -> dict[str, float | None]:
@@ -66,39 +73,36 @@ class Evaluation:
         }
 
 
-def predictions_of(
-    predictor: Predictor, data: Dataset, *, batch: int = 1, workers: int = 0
-) -> Iterator[tuple[Sequence[int], list[Detections], Timing]]:
-    """Indices, detections in original pixels, and time, batch by batch, in the order of the data set."""
-    loader = evaluation_batches(
-        data, evaluation_recipe(predictor.size), batch_size=batch, workers=workers
-    )
-    for one in loader:
-        found, timing = predictor.run(one)
-        yield [key.index for key in one.keys], found, timing
-
-
 def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: int = 0) -> Evaluation:
     """Run a detector over a whole split and measure it.
 
     Times are per image in batches of `batch`, decoding of files excluded. Images that cannot be read are left
     out of the numbers and listed.
     """
-    truths: list[Objects] = []
+    indices: list[int] = []
     predictions: list[Detections] = []
     timings: list[Timing] = []
-    for indices, found, timing in predictions_of(predictor, data, batch=batch, workers=workers):
-        truths += [data.objects(index) for index in indices]
+    loader = evaluation_batches(data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE)
+    for one in loader:
+        found, timing = predictor.run(one)
+        indices += [key.index for key in one.keys]
         predictions += found
         timings.append(timing)
+    truths = tuple(data.objects(index) for index in indices)
     return Evaluation(
         data=data.name,
         split=data.split,
-        images=len(truths),
+        indices=tuple(indices),
         voc=voc_average_precision(truths, predictions, data.classes),
-        coco=coco_average_precision(truths, predictions, data.classes),
-        timings=tuple(timings[len(timings) > 3 and 3 :]),  # the first few warm up
-        truths=tuple(truths),
+        coco=coco_average_precision(truths, predictions, data.classes, _areas(data, indices)),
+        timings=tuple(timings[WARM_UP:] or timings),
+        truths=truths,
         predictions=tuple(predictions),
-        faults=(),
+        faults=tuple(loader.faults),
     )
+
+
+def _areas(data: Dataset, indices: list[int]) -> list[np.ndarray] | None:
+    """The annotators' own object areas where the data set has them (COCO): they decide small and large."""
+    areas = getattr(data, "areas", None)
+    return None if areas is None else [areas(index) for index in indices]

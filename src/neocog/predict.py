@@ -24,6 +24,9 @@ from neocog.zoo import MODELS, create
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+STRIDE = 16
+"""Pictures are padded to a multiple of this many pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
@@ -92,10 +95,14 @@ class Predictor:
     """A detector with its classes and its input size, ready to be used."""
 
     def __init__(
-        self, model: nn.Module, classes: Sequence[str], size: tuple[int, int], config: dict[str, Any] | None = None
+        self,
+        model: nn.Module,
+        classes: Sequence[str],
+        size: tuple[int, int],
+        config: dict[str, Any] | None = None,
     ) -> None:
         """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored."""
-        self.model = model.eval().to(memory_format=torch.channels_last)
+        self.model: Any = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(size)
@@ -105,13 +112,15 @@ class Predictor:
         source = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
         frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
-        batch = collate([self.transform(Sample(pixels, None, frame))])
+        batch = collate([self.transform(Sample(pixels, None, frame))], stride=STRIDE)
         return self.convert(self.run(batch)[0][0], source)
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
         """Detections in original pixels as a Prediction."""
-        columns = (detections.boxes, detections.scores, detections.labels)
-        return Prediction(*(column.cpu().numpy() for column in columns), self.classes, source)
+        found = detections.to(torch.device("cpu"))
+        return Prediction(
+            found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, source
+        )
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
@@ -120,7 +129,7 @@ class Predictor:
         began = self._now()
         output = self.model(batch)
         middle = self._now()
-        found = self.model.decode(output, batch)  # type: ignore[operator]
+        found = self.model.decode(output, batch)
         ended = self._now()
         scale = 1e3 / len(batch)
         mapped = [
@@ -154,5 +163,6 @@ def build(config: dict[str, Any], folder: Path) -> nn.Module:
         return create(config["model"], config["classes"], config["backbone"], options)
     except (KeyError, ValidationError, NeocogError) as error:
         reason = str(error).splitlines()[0]
-        raise CheckpointError(f"{folder / 'config.json'}: does not describe a known model ({reason})") from error
-
+        raise CheckpointError(
+            f"{folder / 'config.json'}: does not describe a known model ({reason})"
+        ) from error

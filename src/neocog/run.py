@@ -1,4 +1,4 @@
-"""A training run and the folder it leaves: options, logs, checkpoints, the model to give away, samples, report."""
+"""A training run and the folder it leaves: options, logs, checkpoints, model, samples, report."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from neocog.data.scenes import Scenes
 from neocog.errors import CheckpointError, UsageError
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import JsonLines, write_atomic
-from neocog.predict import Predictor
+from neocog.predict import STRIDE, Predictor
 from neocog.reports import model_card, run_report, save_samples
 from neocog.train import Step, Training, TrainOptions, fit
 from neocog.transforms.colour import ColourJitter
@@ -144,7 +144,7 @@ class Run:
         self.model = create(options.model, self.data.classes, options.backbone, options.options)
         if options.weights is not None:
             load_weights(options.backbone, self.model.backbone, options.weights)  # type: ignore[arg-type]
-        self.model.to(machine.device, memory_format=torch.channels_last)
+        self.model.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.total_steps = self._total_steps()
         self.training = Training(self.model, options.training, self.total_steps)
         self.best: float | None = None
@@ -165,7 +165,7 @@ class Run:
             workers=machine.workers,
             start_step=self.training.step,
             steps=self.total_steps,
-            stride=16,
+            stride=STRIDE,
         )
 
     def __iter__(self) -> Iterator[Moment]:
@@ -325,9 +325,14 @@ class Run:
         for name, now in _flat(self._document["options"]).items():
             then = _flat(stored["options"]).get(name)
             if then != now:
-                raise UsageError(f"{self.out}: was started with {name} = {then}, not {now}; give the same, or another --out")
+                raise UsageError(
+                    f"{self.out}: was started with {name} = {then}, not {now}; "
+                    "give the same options, or another --out"
+                )
         if stored["data"]["fingerprint"] != self._document["data"]["fingerprint"]:
-            raise CheckpointError(f"{self.out}: the data at {self.options.data} changed since the run was started")
+            raise CheckpointError(
+                f"{self.out}: the data at {self.options.data} changed since the run was started"
+            )
 
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""

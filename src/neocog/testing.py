@@ -9,7 +9,9 @@ import torch
 from neocog.types import Batch, Frame, Objects, SampleKey
 
 
-def make_batch(objects: list[list[tuple[float, float, float, float, int]]], size: int = 96, seed: int = 0) -> Batch:
+def make_batch(
+    objects: list[list[tuple[float, float, float, float, int]]], size: int = 96, seed: int = 0
+) -> Batch:
     """A batch of noise pictures with objects (x0, y0, x1, y1, label); every second picture is less wide."""
     generator = torch.Generator().manual_seed(seed)
     sizes = tuple((size, size if place % 2 == 0 else size - 16) for place in range(len(objects)))
@@ -63,7 +65,7 @@ def _check_loss(model: Any, batch: Batch, name: str) -> None:
     assert losses, f"{name}: no losses"
     for key, value in losses.items():
         assert value.ndim == 0 and torch.isfinite(value), f"{name}: loss {key} is {value}"
-    torch.stack(list(losses.values())).sum().backward()
+    torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
     gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
     assert gradients, f"{name}: nothing has a gradient"
     assert all(torch.isfinite(gradient).all() for gradient in gradients), f"{name}: a gradient is not finite"
@@ -77,8 +79,12 @@ def _check_decode(model: Any, batch: Batch, name: str) -> None:
     for result, repeated, (height, width) in zip(results, again, batch.sizes, strict=True):
         assert torch.equal(result.boxes, repeated.boxes), f"{name}: decoding twice differs"
         limit = torch.tensor([width, height, width, height])
-        assert (result.boxes >= 0).all() and (result.boxes <= limit).all(), f"{name}: a box leaves the picture"
+        assert (result.boxes >= 0).all() and (result.boxes <= limit).all(), (
+            f"{name}: a box leaves the picture"
+        )
         assert (result.boxes[:, 2:] >= result.boxes[:, :2]).all(), f"{name}: an inverted box"
-        assert (result.labels >= 0).all() and (result.labels < model.classes).all(), f"{name}: a label out of range"
+        assert (result.labels >= 0).all() and (result.labels < model.classes).all(), (
+            f"{name}: a label out of range"
+        )
         assert (result.scores >= 0).all() and (result.scores <= 1).all(), f"{name}: a score outside [0, 1]"
         assert (result.scores[1:] <= result.scores[:-1]).all(), f"{name}: scores do not descend"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -62,7 +62,7 @@ class Step:
 def supports_bf16(device: torch.device) -> bool:
     """Whether this device multiplies bf16 matrices in hardware."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
     return device.type == "cpu" and probe is not None and bool(probe())
 
@@ -73,6 +73,7 @@ class Training:
     def __init__(self, model: nn.Module, options: TrainOptions, total_steps: int | None) -> None:
         """`total_steps` is the budget in steps, or None when it is `options.minutes`."""
         self.model, self.options, self.total_steps = model, options, total_steps
+        self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, options)
         self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
@@ -136,12 +137,13 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
         torch.manual_seed(options.seed * 1_000_003 + training.step)
         with torch.autocast(training.device.type, torch.bfloat16, enabled=training.bf16):
             output = model(batch)
-            losses: dict[str, Tensor] = model.loss(output, batch)
+            losses: dict[str, Tensor] = training.loss(output, batch)
         total = torch.stack(list(losses.values())).sum()
         training.optimizer.zero_grad(set_to_none=True)
-        total.backward()
+        total.backward()  # type: ignore[no-untyped-call]
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
-        norm = nn.utils.get_total_norm([parameter.grad for parameter in trained], foreach=True)
+        gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+        norm = nn.utils.get_total_norm(gradients, foreach=True)
         if not torch.isfinite(total + norm):
             raise NumbersError(explain_non_finite(model, losses, batch, training.step + 1))
         nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -37,7 +37,8 @@ class Task(StrEnum):
     RECONSTRUCT = "reconstruct"
 
 
-class SampleKey(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SampleKey:
     """Names one use of one sample. All its randomness follows from these and the operation's name."""
 
     seed: int
@@ -80,9 +81,7 @@ class Objects:
 
     @classmethod
     def empty(cls) -> Self:
-        return cls(
-            torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool)
-        )
+        return cls(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), torch.zeros(0, dtype=torch.bool))
 
     def to(self, device: torch.device) -> Objects:
         return Objects(self.boxes.to(device), self.labels.to(device), self.ignore.to(device))
@@ -163,7 +162,14 @@ class Frame:
         """This frame followed by one more affine map, giving a picture of `size` (height, width)."""
         a, b, c, d, e, f = matrix
         p, q, r, s, t, u = self.matrix
-        product = (a * p + b * s, a * q + b * t, a * r + b * u + c, d * p + e * s, d * q + e * t, d * r + e * u + f)
+        product = (
+            a * p + b * s,
+            a * q + b * t,
+            a * r + b * u + c,
+            d * p + e * s,
+            d * q + e * t,
+            d * r + e * u + f,
+        )
         return replace(self, size=size, matrix=product)
 
     @property
@@ -199,7 +205,8 @@ class Sample:
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
             raise ValueError(
-                f"Sample.image: expected uint8 of shape (H, W, 3), got {self.image.dtype} of shape {self.image.shape}"
+                f"Sample.image: expected uint8 of shape (H, W, 3), "
+                f"got {self.image.dtype} of shape {self.image.shape}"
             )
 
 

@@ -1,4 +1,4 @@
-"""Every model and backbone by name, with the defaults that suit it. One visible dict each; nothing registers itself."""
+"""Every model and backbone by name, with the defaults that suit it: one visible dict each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
-
 from neocog.errors import UsageError
 from neocog.models.faster_rcnn import FasterRCNN, FasterRCNNOptions
 from neocog.parts.regions import RegionOptions
@@ -73,12 +72,16 @@ def _faster_rcnn_options(backbone: str) -> FasterRCNNOptions:
         rpn=RPNOptions(
             scales=(1, 2, 4, 8),
             channels=96,
+            norm=True,
+            positive=0.5,
+            samples=64,
             inside_only=False,
-            before_nms=(512, 256),
+            before_nms=(256, 256),
             after_nms=(128, 64),
             shortest=2.0,
         ),
-        regions=RegionOptions(samples=64),
+        norm=True,
+        regions=RegionOptions(samples=32, positive_share=0.5),
     )
 
 

@@ -63,7 +63,7 @@ def test_sampling_depends_on_the_key_alone() -> None:
     torch.manual_seed(99)
     again = model(batch).regions
     assert torch.equal(first.boxes, again.boxes)
-    other = replace(batch, keys=tuple(key._replace(epoch=1) for key in batch.keys))
+    other = replace(batch, keys=tuple(replace(key, epoch=1) for key in batch.keys))
     assert not torch.equal(first.boxes, model(other).regions.boxes)
 
 

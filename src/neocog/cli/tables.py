@@ -24,16 +24,22 @@ def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
     """The metrics of a detector, per class and in the mean, and the time an image."""
     result = evaluation.to_dict()
     rows = [
-        [name, values["objects"], values["voc_ap50"], values["voc07_ap50"], values["coco_ap"]]
+        [name, values["objects"], *_three(values["voc_ap50"], values["voc07_ap50"], values["coco_ap"])]
         for name, values in result["per_class"].items()
     ]
     metrics = result["metrics"]
     total = sum(values["objects"] for values in result["per_class"].values())
-    rows.append(["all (mean)", total, metrics["voc_map50"], metrics["voc07_map50"], metrics["coco_ap"]])
+    means = _three(metrics["voc_map50"], metrics["voc07_map50"], metrics["coco_ap"])
+    rows.append(["all (mean)", total, *means])
     title = f"{evaluation.data}, split {evaluation.split}, {evaluation.images} images"
     print_table(["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP"], rows, title=title, file=file)
     ms = result["ms_per_image"]
     print(f"{ms['total']:.1f} ms an image: network {ms['network']:.1f}, decode {ms['decode']:.1f}", file=file)
+
+
+def _three(*values: float | None) -> list[str]:
+    """Average precisions, with three decimals."""
+    return ["-" if value is None else f"{value:.3f}" for value in values]
 
 
 def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]]]:

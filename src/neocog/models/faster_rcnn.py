@@ -49,7 +49,7 @@ class FasterRCNNOutput:
 
 
 class FasterRCNN(nn.Module):
-    """Backbone, region proposal network, pooled regions, two-layer head. K classes, R regions over the batch."""
+    """Backbone, region proposals, pooled regions, two-layer head. K classes, R regions over the batch."""
 
     task = Task.DETECT
 
@@ -60,7 +60,9 @@ class FasterRCNN(nn.Module):
         channels, self.stride = backbone.channels[options.level], backbone.strides[options.level]
         self.backbone = backbone
         self.rpn = RPN(channels, self.stride, options.rpn)
-        self.head = TwoLayerHead(channels, options.pool, options.hidden, classes, options.dropout, options.norm)
+        self.head = TwoLayerHead(
+            channels, options.pool, options.hidden, classes, options.dropout, options.norm
+        )
 
     def forward(self, batch: Batch) -> FasterRCNNOutput:
         level, pool = self.options.level, roi_align if self.options.align else roi_pool

@@ -6,9 +6,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+Floats = NDArray[np.float32]
+
 
 @njit(cache=True, nogil=True)
-def overlaps(boxes: NDArray, objects: NDArray, usable: NDArray) -> NDArray:
+def overlaps(boxes: Floats, objects: Floats, usable: NDArray[np.bool_]) -> Floats:
     """IoU (N, A) of objects (N, 4) with boxes (A, 4); 0 for boxes that are not usable."""
     count = len(boxes)
     result = np.zeros((len(objects), count), boxes.dtype)
@@ -27,7 +29,7 @@ def overlaps(boxes: NDArray, objects: NDArray, usable: NDArray) -> NDArray:
 
 
 @njit(cache=True, nogil=True)
-def assign(iou: NDArray, positive: float, negative: float, force_best: bool) -> NDArray:
+def assign(iou: Floats, positive: float, negative: float, force_best: bool) -> NDArray[np.int64]:
     """From IoU (N, A): the object of each box (A,), or -1 (background), or -2 (neither)."""
     objects, count = iou.shape
     best = np.zeros(count, iou.dtype)
@@ -50,7 +52,7 @@ def assign(iou: NDArray, positive: float, negative: float, force_best: bool) -> 
 
 
 @njit(cache=True, nogil=True)
-def _best(iou: NDArray, a: int) -> int:
+def _best(iou: Floats, a: int) -> int:
     """The object that box `a` overlaps most; the first of equals."""
     best = 0
     for n in range(1, len(iou)):

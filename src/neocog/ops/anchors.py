@@ -15,9 +15,7 @@ BASE = 16
 """Side in pixels of the box that scales multiply (the paper's stride), whatever the map's own stride."""
 
 
-def base_anchors(
-    scales: Sequence[float] = (8, 16, 32), ratios: Sequence[float] = (0.5, 1, 2)
-) -> Tensor:
+def base_anchors(scales: Sequence[float] = (8, 16, 32), ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor:
     """Anchors (A, 4) around the origin, ratio outer, scale inner; ratio = height / width.
 
     Widths and heights are rounded at the base size before scaling, as the authors do, so areas are only
@@ -28,7 +26,8 @@ def base_anchors(
         width = round((BASE * BASE / ratio) ** 0.5)
         height = round(width * ratio)
         anchors += [
-            (-width * scale / 2, -height * scale / 2, width * scale / 2, height * scale / 2) for scale in scales
+            (-width * scale / 2, -height * scale / 2, width * scale / 2, height * scale / 2)
+            for scale in scales
         ]
     return torch.tensor(anchors, dtype=torch.float32)
 

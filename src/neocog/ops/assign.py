@@ -75,7 +75,9 @@ def _assign_torch(
     return torch.where(chosen, which, result)
 
 
-def sample(assigned: Tensor, count: int, positive_share: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def sample(
+    assigned: Tensor, count: int, positive_share: float, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Indices of at most `count` boxes to learn from: (positives, negatives), each in ascending order.
 
     At most `positive_share` of `count` are positives, drawn without replacement; negatives fill up.

@@ -105,9 +105,7 @@ def _hidden(inputs: int, outputs: int, norm: bool) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
 
 
-def region_loss(
-    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder
-) -> dict[str, Tensor]:
+def region_loss(regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder) -> dict[str, Tensor]:
     """`classes` (cross-entropy) and `boxes` (smooth L1), both divided by the number of regions.
 
     Not by the number of positives: that is the authors' choice, and it weighs pictures rich in objects more.

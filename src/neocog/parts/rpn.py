@@ -1,6 +1,6 @@
 """The region proposal network: objects or not, at every anchor of a feature map.
 
-Ren et al. 2015 (Faster R-CNN), arXiv:1506.01497; the numbers are those of py-faster-rcnn's end-to-end training.
+Ren et al. 2015 (Faster R-CNN), arXiv:1506.01497; defaults are those of py-faster-rcnn, trained end to end.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class RPN(nn.Module):
         self.deltas = nn.Conv2d(options.channels, 4 * anchors, 1)
         for layer in (self.conv, self.logits, self.deltas):
             nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+            nn.init.constant_(layer.bias, 0.0)  # type: ignore[arg-type]
 
     base: Tensor
 
@@ -77,7 +77,9 @@ class RPN(nn.Module):
         proposals = self._propose(anchors, logits.detach(), deltas.detach(), batch)
         return RPNOutput(anchors, logits, deltas, proposals)
 
-    def _propose(self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch) -> tuple[Proposals, ...]:
+    def _propose(
+        self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch
+    ) -> tuple[Proposals, ...]:
         """Decode, clip, drop the small, keep the best, suppress overlaps: the order of `proposal_layer.py`."""
         test = batch.targets is None
         before, after = self.options.before_nms[test], self.options.after_nms[test]

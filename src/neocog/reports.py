@@ -1,0 +1,257 @@
+"""What a run and a comparison say to people: model card, sample pictures, one self-contained page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from neocog.data.dataset import Dataset
+from neocog.errors import DataError
+from neocog.evaluate import Evaluation
+from neocog.files import disk_errors, make_folder
+from neocog.pictures.axes import Axis
+from neocog.pictures.charts import (
+    Curve,
+    Dot,
+    bar_chart,
+    line_chart,
+    precision_recall_chart,
+    scatter_chart,
+)
+from neocog.pictures.draw import contact_sheet, draw_detections, draw_objects, side_by_side
+from neocog.pictures.report import Page, write_page
+
+SAMPLES = 8
+"""Pictures of a validation that are drawn."""
+
+
+def spaced(count: int, wanted: int) -> list[int]:
+    """Up to `wanted` indices spread evenly over `count`."""
+    wanted = min(count, wanted)
+    return [place * count // wanted for place in range(wanted)]
+
+
+def save_samples(folder: Path, data: Dataset, evaluation: Evaluation) -> None:
+    """Draw a few pictures, truth beside prediction, as `00.png`, `01.png`, ... Raises DiskError."""
+    make_folder(folder)
+    for number, place in enumerate(spaced(evaluation.images, SAMPLES)):
+        try:
+            image = data[evaluation.indices[place]].image
+        except DataError:
+            continue  # it was readable a moment ago; a picture for people is not worth stopping for
+        truth = draw_objects(image, evaluation.truths[place], data.classes)
+        found = draw_detections(image, evaluation.predictions[place], data.classes)
+        path = folder / f"{number:02}.png"
+        with disk_errors(path):
+            side_by_side(truth, found, ("truth", "prediction")).save(path)
+
+
+def model_card(run: Mapping[str, Any], evaluation: Evaluation | None) -> str:
+    """The README of a model folder: what it is, what it learnt from, what it achieves, what it is not for."""
+    options, data = run["options"], run["data"]
+    lines = [
+        "---",
+        "library_name: neocog",
+        "pipeline_tag: object-detection",
+        "---",
+        "",
+        f"# {options['model']} on {options['backbone']}: {data['name']}",
+        "",
+        f"Trained with Neocog {run['neocog']} on the split `{data['split']}` of `{data['name']}` "
+        f"({data['images']} images), input {options['size'][1]} px, seed {options['training']['seed']}.",
+        "",
+        f"Classes: {', '.join(run['classes'])}.",
+        "",
+    ]
+    if evaluation is not None:
+        lines += [f"Measured on the split `{evaluation.split}` ({evaluation.images} images):", ""]
+        lines += ["| metric | value |", "| --- | --- |"]
+        lines += [
+            f"| {name} | {'-' if v is None else f'{v:.4f}'} |" for name, v in evaluation.metrics.items()
+        ]
+        lines += [""]
+    lines += [
+        "Use: `neocog predict FOLDER photo.jpg --out DIR`, or `neocog.load(FOLDER).predict(image)`.",
+        "",
+        "Limits: it knows these classes only, as they look in that data set; scores are not calibrated. "
+        "The licence of the training data may limit what the weights can be used for.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def run_report(out: Path, run: Mapping[str, Any], evaluation: Evaluation | None) -> None:
+    """Write `report.html` of a run: curves, table, precision against recall, samples."""
+    options, data = run["options"], run["data"]
+    title = f"{options['model']} on {options['backbone']}: {data['name']}"
+    lead = f"{data['images']} training images of split {data['split']}, {options['size'][1]} px, "
+    page = Page(title, f"{lead}{run['parameters']:,} parameters, seed {options['training']['seed']}.")
+    if evaluation is not None:
+        _add_evaluation(page, evaluation)
+    page.heading("Training")
+    for chart, alt in _curves(out / "metrics.jsonl"):
+        page.figure(chart, alt)
+    samples = sorted((out / "samples").glob("*.png"))
+    if samples:
+        page.heading("Samples")
+        for path in samples:
+            with Image.open(path) as picture:
+                page.figure(picture.copy(), f"Validation picture {path.stem}: truth beside prediction")
+    _add_settings(page, run)
+    write_page(out / "report.html", page.render())
+
+
+def _add_evaluation(page: Page, evaluation: Evaluation) -> None:
+    result = evaluation.to_dict()
+    metrics, ms = result["metrics"], result["ms_per_image"]
+    page.numbers(
+        {
+            "VOC AP50": _three(metrics["voc_map50"]),
+            "VOC07 AP50": _three(metrics["voc07_map50"]),
+            "COCO AP": _three(metrics["coco_ap"]),
+            "ms an image": f"{ms['total']:.1f}",
+        }
+    )
+    page.heading(f"Split {evaluation.split}, {evaluation.images} images")
+    rows = [
+        [name, value["objects"], value["voc_ap50"], value["voc07_ap50"], value["coco_ap"], value["coco_ap75"]]
+        for name, value in result["per_class"].items()
+    ]
+    columns = ["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP", "COCO AP75"]
+    page.table("Average precision of each class", columns, rows)
+    page.figure(
+        precision_recall_chart("Precision against recall, IoU 0.5", evaluation.voc.classes),
+        "Precision against recall of each class at IoU 0.5",
+    )
+
+
+def _curves(log: Path) -> Iterator[tuple[str, str]]:
+    """Charts of the losses and the validations that a log holds."""
+    records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+    steps = [record for record in records if "losses" in record]
+    if steps:
+        x = [record["step"] for record in steps]
+        curves = [Curve(name, x, [r["losses"][name] for r in steps]) for name in steps[0]["losses"]]
+        window = max(1, len(x) // 100)
+        yield (
+            line_chart("Losses", curves, Axis("step"), Axis("loss", log=True), smooth=window),
+            "Each loss against the training step",
+        )
+    judged = [record for record in records if "validation" in record]
+    if len(judged) > 1:
+        x = [record["step"] for record in judged]
+        names = {"voc_map50": "VOC AP50", "coco_ap": "COCO AP"}
+        curves = [Curve(label, x, [_nan(r["validation"][n]) for r in judged]) for n, label in names.items()]
+        yield (
+            line_chart("Validation", curves, Axis("step"), Axis("average precision", lower=0, upper=1)),
+            "Average precision on the validation split against the training step",
+        )
+
+
+def _add_settings(page: Page, run: Mapping[str, Any]) -> None:
+    page.heading("Settings")
+    rows = [
+        [name, json.dumps(value)] for name, value in run["options"].items() if not isinstance(value, dict)
+    ]
+    for group in ("training", "augmentation", "options"):
+        rows += [[f"{group}.{name}", json.dumps(value)] for name, value in run["options"][group].items()]
+    page.table("Options of the run", ["option", "value"], rows)
+    page.table("Machine", ["what", "value"], [[name, str(value)] for name, value in run["machine"].items()])
+    lost = (run["data"].get("report") or {}).get("lines", []) + run.get("unreadable", [])
+    if lost:
+        page.table("What was left out of the data, or changed", ["record"], [[line] for line in lost])
+
+
+def compare_report(
+    out: Path, table: Mapping[str, Any], data: Dataset, evaluations: Mapping[str, Evaluation]
+) -> None:
+    """Write `report.html` of a comparison: table, accuracy against time, the same pictures for every model.
+
+    `evaluations`: the test of one seed of each model, by the model's name.
+    """
+    budget = " ".join(f"{value:g} {name}" for name, value in table["budget"].items() if value is not None)
+    page = Page(
+        f"Comparison on {table['data']['name']}",
+        f"Every model trained for {budget} on {table['threads']} threads and tested on "
+        f"{table['data']['images']} images of split {table['data']['split']}.",
+    )
+    columns = [
+        "model",
+        "VOC AP50",
+        "+-",
+        "COCO AP",
+        "ms / image",
+        "parameters (M)",
+        "G multiply-adds",
+        "steps",
+    ]
+    rows = [
+        [
+            f"{row['model']} ({row['backbone']})",
+            row["metrics"]["voc_map50"]["mean"],
+            row["metrics"]["voc_map50"]["std"],
+            row["metrics"]["coco_ap"]["mean"],
+            row["ms_per_image"]["total"],
+            row["parameters"] / 1e6,
+            row["gflops"],
+            row["steps"],
+        ]
+        for row in table["rows"]
+    ]
+    page.table("Accuracy is the mean over seeds; +- is its standard deviation", columns, rows)
+    dots = [
+        Dot(
+            row["model"],
+            row["ms_per_image"]["total"],
+            _nan(row["metrics"]["voc_map50"]["mean"]),
+            row["metrics"]["voc_map50"]["std"],
+        )
+        for row in table["rows"]
+    ]
+    page.figure(
+        scatter_chart(
+            "Accuracy against time",
+            dots,
+            Axis("ms an image (network and decode)", log=True),
+            Axis("VOC AP50", lower=0),
+        ),
+        "VOC AP50 of each model against its milliseconds an image",
+    )
+    page.heading("Average precision of each class")
+    for name, evaluation in evaluations.items():
+        values = {one.name: one.voc_ap for one in evaluation.voc.classes}
+        page.figure(bar_chart(name, values, Axis("VOC AP50", lower=0, upper=1)), f"VOC AP50 a class: {name}")
+    page.heading("The same pictures")
+    for number, sheet in enumerate(_same_pictures(data, evaluations), 1):
+        page.figure(
+            sheet, f"Test picture {number}: the truth, then each model", ", ".join(["truth", *evaluations])
+        )
+    write_page(out / "report.html", page.render())
+
+
+def _same_pictures(data: Dataset, evaluations: Mapping[str, Evaluation]) -> Iterator[Image.Image]:
+    """For a few test pictures: the truth, then what every model found, side by side."""
+    first = next(iter(evaluations.values()))
+    for place in spaced(first.images, SAMPLES):
+        index = first.indices[place]
+        try:
+            image = data[index].image
+        except DataError:
+            continue
+        drawn = [draw_objects(image, first.truths[place], data.classes)]
+        for evaluation in evaluations.values():
+            found = evaluation.predictions[evaluation.indices.index(index)]
+            drawn.append(draw_detections(image, found, data.classes))
+        yield contact_sheet(drawn, columns=min(len(drawn), 4))
+
+
+def _three(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _nan(value: float | None) -> float:
+    return float("nan") if value is None else value
