@@ -104,7 +104,7 @@ def _align_torch(
     table = channels_last(features).flatten(0, 2)  # (B H W, C)
     ys, wy = _corners(regions[:, 1], regions[:, 3], output_size[0], samples, h)
     xs, wx = _corners(regions[:, 0], regions[:, 2], output_size[1], samples, w)
-    total = table.new_zeros(len(regions), *output_size, c)
+    total = table.new_zeros(regions.shape[0], *output_size, c)
     for y, y_weight in zip(ys, wy, strict=True):
         for x, x_weight in zip(xs, wx, strict=True):
             at = (batch_index[:, None, None] * h + y[:, :, None]) * w + x[:, None]

@@ -26,8 +26,12 @@ def check_regions(features: Tensor, boxes: Tensor, batch_index: Tensor, output_s
 
 def use_kernels(tensor: Tensor) -> bool:
     """Whether Numba kernels can run: real numbers on a CPU, not a trace for export or compilation."""
-    traced = torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore
-    return tensor.device.type == "cpu" and not traced
+    return tensor.device.type == "cpu" and not is_traced()
+
+
+def is_traced() -> bool:
+    """Whether this call only records what to do, without values."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()  # type: ignore
 
 
 def channels_last(tensor: Tensor) -> Tensor:

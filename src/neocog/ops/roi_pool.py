@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, huge, use_kernels
+from neocog.ops.roi_input import channels_last, check_regions, huge, is_traced, use_kernels
 
 
 def roi_pool(
@@ -109,15 +109,16 @@ def _pool_torch(features: Tensor, batch_index: Tensor, rows: Tensor, cols: Tenso
 
 def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
     """Index (R, ph, pw, C) into (B H W) of the first largest of each bin of cells (B, H, W, C)."""
-    b, h, w, c = cells.shape
+    b, h, w = cells.shape[0], int(cells.shape[1]), int(cells.shape[2])  # a trace holds for one size of map
     place = torch.arange(b * h * w, device=cells.device).view(b, h, w, 1).expand(cells.shape)
     tables = []
     tall = (cells, place)
-    for k in range(h.bit_length()):
+    levels_y, levels_x = _levels(rows, h), _levels(cols, w)
+    for k in range(levels_y):
         if k:
             tall = _first_best(tall, _shifted(tall, 1, 1 << (k - 1)))
         wide = tall
-        for m in range(w.bit_length()):
+        for m in range(levels_x):
             if m:
                 wide = _first_best(wide, _shifted(wide, 2, 1 << (m - 1)))
             tables.append(wide)
@@ -126,7 +127,7 @@ def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> 
 
     level_y, ys = _cover(rows, h)
     level_x, xs = _cover(cols, w)
-    table = level_y[:, :, None] * w.bit_length() + level_x[:, None]  # (R, ph, pw)
+    table = level_y[:, :, None] * levels_x + level_x[:, None]  # (R, ph, pw)
     base = (table * b + batch_index[:, None, None]) * h
     best: tuple[Tensor, Tensor] | None = None
     for y in ys:
@@ -136,6 +137,13 @@ def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> 
             best = found if best is None else _first_best(best, found)
     assert best is not None
     return best[1]
+
+
+def _levels(ends: Tensor, limit: int) -> int:
+    """How many window lengths 1, 2, 4, ... the bins need; all of them in a trace, which has no values."""
+    if is_traced() or not ends.numel():
+        return limit.bit_length()
+    return max(int((ends[1] - ends[0]).max()), 1).bit_length()
 
 
 def _cover(ends: Tensor, limit: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
