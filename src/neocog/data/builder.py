@@ -170,7 +170,8 @@ class Builder:
         order = np.lexsort(rows.T[::-1])  # stable: of equal rows the first written comes first
         same_box = (rows[order[1:], :6] == rows[order[:-1], :6]).all(axis=1)
         same_label = rows[order[1:], 6] == rows[order[:-1], 6]
-        for annotation in np.sort(among[order[1:][same_box & ~same_label]]).tolist():
+        later = np.maximum(order[1:], order[:-1])
+        for annotation in np.sort(among[later[same_box & ~same_label]]).tolist():
             self.report.note(*self._place(annotation), "same box under two classes")
         repeated = np.sort(among[order[1:][same_box & same_label]])
         for annotation in repeated.tolist():

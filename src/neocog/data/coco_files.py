@@ -30,8 +30,9 @@ def split_token(stem: str) -> str:
 def json_files(root: Path) -> dict[str, Path]:
     """Split -> JSON file; the key "" is one file that holds a whole data set. Empty: not this format."""
     if root.is_file():
-        split = split_token(root.stem)
-        return {split if split in ORDER else "": root} if root.suffix.lower() == ".json" else {}
+        names = [root.stem, *([root.parent.name] if root.stem == "_annotations.coco" else [])]
+        split = next((token for token in map(split_token, names) if token in ORDER), "")
+        return {split: root} if root.suffix.lower() == ".json" else {}
     folder = root / "annotations"
     stems = [stem for stem in _json_stems(folder) if not stem.startswith(OTHER_TASKS)]
     found = _named(folder, [stem for stem in stems if stem.startswith("instances")] or stems)

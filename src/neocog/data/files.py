@@ -75,10 +75,10 @@ def read_bytes(path: Path, limit: int = MOST_BYTES) -> bytes:
         return file.read()
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, limit: int = MOST_BYTES) -> str:
     """A UTF-8 text file, with or without byte-order mark. Raises DataError `path: reason`."""
     try:
-        return read_bytes(path).decode("utf-8-sig")
+        return read_bytes(path, limit).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{printable(path)}: not UTF-8 text (byte {error.start})") from error
 

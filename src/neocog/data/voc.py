@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import product
 from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 from neocog.data.builder import Builder
 from neocog.data.files import (
@@ -184,8 +185,8 @@ def _enter(builder: Builder, image: str, xml: str, annotation: Annotation | Data
         builder.skip(xml, reason_of(annotation, builder.root / xml))
         return
     builder.image(image, xml, annotation.size)
-    named = PurePosixPath(annotation.filename.replace("\\", "/"))
-    if annotation.filename and PurePosixPath(image).stem not in (named.stem, named.name):
+    named = PurePosixPath(normalize("NFC", annotation.filename.replace("\\", "/")))
+    if annotation.filename and normalize("NFC", PurePosixPath(image).stem) not in (named.stem, named.name):
         remedy = f"'{annotation.filename}'; matched by name"
         builder.report.note(xml, "", "<filename> names another image", remedy)
     for number, item in enumerate(annotation.objects, 1):

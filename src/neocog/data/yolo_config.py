@@ -14,6 +14,7 @@ from neocog.data.files import children, printable, read_text, split_name
 from neocog.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
+MOST_TEXT = 1 << 20
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 
 
@@ -39,7 +40,7 @@ def find_config(root: Path) -> Path | None:
 
 def _text(path: Path) -> str:
     try:
-        return read_text(path)
+        return read_text(path, MOST_TEXT)
     except DataError:
         return ""
 
@@ -61,7 +62,7 @@ class _Loader(yaml.SafeLoader):
 
 def read_config(path: Path) -> Config:
     """Raises DataError `path:line: reason` for YAML that is damaged, unsafe or describes no data set."""
-    text = read_text(path)
+    text = read_text(path, MOST_TEXT)
     try:
         document = yaml.load(text, _Loader)  # noqa: S506  (a subclass of the safe loader)
     except yaml.MarkedYAMLError as error:
