@@ -28,8 +28,14 @@ class Axis:
 
     title: str
     log: bool = False
-    lower: float | None = None  # default: from the data
+    lower: float | None = None  # the axis reaches at least this far, and as far as the data do
     upper: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.log and any(end is not None and end <= 0 for end in (self.lower, self.upper)):
+            raise ValueError(
+                f"axis '{self.title}': a logarithmic axis has no place for {self.lower}, {self.upper}"
+            )
 
 
 @dataclass(frozen=True)
@@ -67,21 +73,26 @@ class Scale:
 
 
 def fit_scale(axis: Axis, values: Iterable[float], start: float, end: float, *, tight: bool = False) -> Scale:
-    """A scale for these values; its ends are round unless the axis sets them or `tight` asks for none."""
-    shown = [value for value in values if math.isfinite(value) and (value > 0 or not axis.log)]
-    lower = min(shown, default=0.1 if axis.log else 0.0) if axis.lower is None else axis.lower
-    upper = max(shown, default=1.0) if axis.upper is None else axis.upper
+    """A scale that holds these values, with round ends unless the axis sets them or it is to be `tight`."""
+    ends = [value for value in (axis.lower, axis.upper) if value is not None]
+    shown = [*ends, *(value for value in values if math.isfinite(value) and (value > 0 or not axis.log))]
+    lower, upper = min(shown, default=0.1 if axis.log else 0.0), max(shown, default=1.0)
     if axis.log:
         room = 1.0 if tight and upper > lower else max((upper / lower) ** 0.06, 1.25)
-        lower, upper = (lower if axis.lower is not None else lower / room), upper * room
-        return Scale(lower, max(upper, lower * 1.0001), start, end, log=True)
+        return Scale(
+            lower if lower == axis.lower else lower / room,
+            upper if upper == axis.upper and upper > lower else upper * room,
+            start,
+            end,
+            log=True,
+        )
     if upper <= lower:
         room = abs(lower) * 0.1 or 1.0
-        lower, upper = lower - room * (axis.lower is None), lower + room
+        lower, upper = lower if lower == axis.lower else lower - room, upper + room
     if not tight:
         step = _round_step((upper - lower) / 5)
-        lower = lower if axis.lower is not None else math.floor(lower / step + 1e-6) * step
-        upper = upper if axis.upper is not None else math.ceil(upper / step - 1e-6) * step
+        lower = lower if lower == axis.lower else math.floor(lower / step + 1e-6) * step
+        upper = upper if upper == axis.upper else math.ceil(upper / step - 1e-6) * step
     return Scale(lower, upper, start, end)
 
 

@@ -107,16 +107,16 @@ def scatter_chart(
     title: str, dots: Sequence[Dot], x: Axis, y: Axis, *, active: Collection[str] = (), height: float = 400
 ) -> str:
     """Labelled points, such as accuracy against time. Those in `active` have the accent (all, if none)."""
-    spans = [dot.y + side * (dot.y_error or 0.0) for dot in dots for side in (-1, 1)]
+    spans = [end for dot in dots for end in (dot.y, *_whisker(dot))]
     plot = _plot([dot.x for dot in dots], spans, (x, y), (WIDTH - 16, height))
     shown = sorted((dot for dot in dots if plot.shows(dot.x, dot.y)), key=lambda dot: dot.name in active)
     parts = [*heading(WIDTH, height, title), frame(plot, x.title, y.title)]
     for dot in shown:
         at = plot.point(dot.x, dot.y)
         colour = "var(--accent)" if dot.name in active or not active else "var(--quiet)"
-        if dot.y_error:
-            ends = [plot.point(dot.x, dot.y + side * dot.y_error) for side in (-1, 1)]
-            parts.append(line(*ends, style=f"stroke:{colour}", stroke_width=1.5, opacity=0.7))
+        if whisker := _whisker(dot):
+            ends = [plot.point(dot.x, max(end, plot.y.lower)) for end in whisker]
+            parts.append(line(ends[0], ends[1], style=f"stroke:{colour}", stroke_width=1.5, opacity=0.7))
         mark = circle(at, 5.5, style=f"fill:{colour};stroke:var(--surface)", stroke_width=1.5)
         parts.append(tip(mark, f"{dot.name}: {tick_label(dot.x)}, {dot.y:.3g}"))
     parts += _labels_beside(shown, plot)
@@ -245,13 +245,20 @@ def _end_label(name: str, colour: str, end: Point, place: Point) -> Element:
     )
 
 
+def _whisker(dot: Dot) -> tuple[float, ...]:
+    """Where the whisker of a dot begins and ends, if it has one."""
+    if not dot.y_error or not math.isfinite(dot.y_error):
+        return ()
+    return dot.y - dot.y_error, dot.y + dot.y_error
+
+
 def _labels_beside(dots: Sequence[Dot], plot: Plot) -> list[Element]:
     """Each name beside its point, on the side where it covers least."""
     taken = []
     for dot in dots:
-        (x, y), reach = plot.point(dot.x, dot.y), dot.y_error or 0.0
-        taken.append((x - 7, y - 7, x + 7, y + 7))
-        taken.append((x - 2, plot.y(dot.y + reach), x + 2, plot.y(dot.y - reach)))
+        x, y = plot.point(dot.x, dot.y)
+        low, high = (plot.y(max(end, plot.y.lower)) for end in _whisker(dot) or (dot.y, dot.y))
+        taken += [(x - 7, y - 7, x + 7, y + 7), (x - 2, high, x + 2, low)]
     parts = []
     for dot in dots:
         sides = _sides(*plot.point(dot.x, dot.y), text_width(dot.name, SIZE))

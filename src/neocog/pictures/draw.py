@@ -73,6 +73,7 @@ def side_by_side(left: Image.Image, right: Image.Image, titles: tuple[str, str])
     pen = ImageDraw.Draw(canvas)
     for picture, title, x in ((left, titles[0], 0), (right, titles[1], left.width + gap)):
         canvas.paste(picture, (x, top))
+        title = _printable(title)
         font = _font(size, title.isascii())
         pen.text((x + 2, 6), _fitted(title, font, picture.width - 4), fill=LIGHT["ink"], font=font)
     return canvas
@@ -185,8 +186,9 @@ def _labels(marks: Sequence[_Mark], size: int, canvas: tuple[int, int]) -> list[
     """The marks' labels in their order, each where it covers least of those before; a few find no place."""
     placed: list[_Mark] = []
     for mark in marks:
-        font = _font(size, mark.text.isascii())
-        text = _fitted(mark.text, font, canvas[0] - 2 * _pad(size))
+        text = _printable(mark.text)
+        font = _font(size, text.isascii())
+        text = _fitted(text, font, canvas[0] - 2 * _pad(size))
         width, height = math.ceil(font.getlength(text)) + 2 * _pad(size), size + 2 * _pad(size)
         if not text or width > canvas[0] or height > canvas[1]:
             continue
@@ -214,6 +216,11 @@ def _shared(a: Rectangle, b: Rectangle) -> int:
     return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
+def _printable(text: str) -> str:
+    """The text on one line, without what a font cannot set."""
+    return "".join(c if c.isprintable() else " " for c in text).strip()
+
+
 def _fitted(text: str, font: Font, width: float) -> str:
     """The text, or as much of it as the width holds."""
     if font.getlength(text) <= width:
@@ -229,7 +236,7 @@ def _font(size: int, ascii_only: bool) -> Font:
     if not ascii_only and (matplotlib := find_spec("matplotlib")) and matplotlib.origin:
         file = Path(matplotlib.origin).parent / "mpl-data" / "fonts" / "ttf" / "DejaVuSans.ttf"
         if file.is_file():
-            return ImageFont.truetype(str(file), size)
+            return ImageFont.truetype(str(file), size, layout_engine=ImageFont.Layout.BASIC)
     return ImageFont.load_default(size)
 
 

@@ -29,7 +29,7 @@ SERIES_LIGHT = ("#192e94", "#e97013", "#016051", "#c5629f", "#905e01", "#269cd4"
 SERIES_DARK = ("#3977c8", "#bd5e16", "#26c199", "#a65594", "#e7c955", "#90d6fa", "#c48be5", "#fa896c")
 """Blue, orange, green, pink, ochre, sky, violet, brown; the same places in both."""
 MARKS = ("#34a6fb", "#eb9611", "#89fba9", "#e4aabe", "#ffd45f", "#64dbf8", "#ad80ca", "#e96872")
-MARK_INK = "#101214"
+MARK_INK = "#0c0e10"
 """For boxes on photographs: bright, cased in the ink and lettered in it, at a contrast of 6:1 or more."""
 
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
