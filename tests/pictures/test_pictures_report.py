@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -55,7 +55,7 @@ class Outline(HTMLParser):
         return [data for name, data in self.content if name == tag]
 
 
-def example() -> Page:
+def sample_page() -> Page:
     picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     columns = ["model", "AP", "time (ms)", "steps"]
     return (
@@ -63,11 +63,7 @@ def example() -> Page:
         .numbers({"AP": "0.5", "time (ms)": "20"})
         .heading("Test")
         .paragraph("All on one thread.")
-        .table(
-            "By model",
-            columns,
-            [["a", 0.5, 20.25, 1200], ["b", None, 4000.0, 7]],
-        )
+        .table("By model", columns, [["a", 0.5, 20.25, 1200], ["b", None, 4000.0, 7]])
         .figure(bar_chart("AP", {"cat": 0.5}, Axis("AP")), "AP of one class", "Higher is better.")
         .heading("Pictures", 3)
         .figure(picture, "four by four")
@@ -75,7 +71,7 @@ def example() -> Page:
 
 
 def test_page_is_complete_and_accessible() -> None:
-    page = Outline(example().render())
+    page = Outline(sample_page().render())
     assert page.all("html")[0]["lang"] == "en"
     assert page.text("title")[0] == "Results"
     assert [tag for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)] == ["h1", "h2", "h3"]
@@ -89,7 +85,7 @@ def test_page_is_complete_and_accessible() -> None:
 
 
 def test_page_needs_nothing_from_outside() -> None:
-    html = example().render()
+    html = sample_page().render()
     page = Outline(html)
     assert not page.all("script") and not page.all("link") and "@import" not in html
     links = [
@@ -104,7 +100,7 @@ def test_page_needs_nothing_from_outside() -> None:
 
 
 def test_numbers_stand_right_with_equal_decimals() -> None:
-    page = Outline(example().render())
+    page = Outline(sample_page().render())
     assert page.text("td") == ["0.500", "20.2", "1,200", "4,000.0", "7"]
     assert page.text("span") == ["–"]
     assert [item.get("class") for item in page.all("th")] == [None, "n", "n", "n", None, None]
@@ -119,13 +115,15 @@ def test_mixed_and_negative_columns() -> None:
 
 
 def test_picture_survives() -> None:
-    source = Outline(example().render()).all("img")[0]["src"]
+    source = Outline(sample_page().render()).all("img")[0]["src"]
     assert source is not None
     picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2])))
     assert (np.asarray(picture) == np.arange(48).reshape(4, 4, 3)).all()
 
 
 @given(st.text())
+@example("</td><script>alert(1)</script>")
+@example("' onload='x\" onload=\"y")
 def test_any_text_stays_text(content: str) -> None:
     page = Page(content, content).heading(content).paragraph(content).numbers({content: content})
     page = page.table(content, [content], [[content]]).figure(Image.new("RGB", (1, 1)), content, content)
@@ -137,7 +135,7 @@ def test_any_text_stays_text(content: str) -> None:
 
 
 def test_same_parts_give_the_same_bytes() -> None:
-    assert example().render() == example().render()
+    assert sample_page().render() == sample_page().render()
 
 
 def test_faults_of_the_caller_are_named() -> None:
@@ -150,8 +148,8 @@ def test_faults_of_the_caller_are_named() -> None:
 def test_page_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     write_page(path, "old")
-    write_page(path, example().render())
-    assert path.read_text(encoding="utf-8") == example().render()
+    write_page(path, sample_page().render())
+    assert path.read_text(encoding="utf-8") == sample_page().render()
     assert [item.name for item in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(DiskError, match="missing"):
         write_page(tmp_path / "missing" / "report.html", "x")
