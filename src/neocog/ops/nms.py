@@ -119,7 +119,7 @@ def _not_above(threshold: float, dtype: torch.dtype) -> np.floating[Any]:
     """The largest number of this type that is not above the threshold: it separates the same IoUs."""
     real = np.float64 if dtype == torch.float64 else np.float32
     near = real(threshold)
-    return near if near <= threshold else np.nextafter(near, real(-1))
+    return near if float(near) <= threshold else np.nextafter(near, real(-1))
 
 
 def _check(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_threshold: float) -> None:
