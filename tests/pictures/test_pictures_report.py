@@ -121,6 +121,12 @@ def test_picture_survives() -> None:
     assert (np.asarray(picture) == np.arange(48).reshape(4, 4, 3)).all()
 
 
+def shape(page: Page) -> list[tuple[str, list[str]]]:
+    """Tags and names of attributes, without the parts that an empty text leaves out."""
+    elements = Outline(page.render()).elements
+    return [(tag, list(attributes)) for tag, attributes in elements if tag not in ("p", "figcaption")]
+
+
 @given(st.text())
 @example("</td><script>alert(1)</script>")
 @example("' onload='x\" onload=\"y")
@@ -129,8 +135,7 @@ def test_any_text_stays_text(content: str) -> None:
     page = page.table(content, [content], [[content]]).figure(Image.new("RGB", (1, 1)), content, content)
     plain = Page("t", "t").heading("t").paragraph("t").numbers({"t": "t"})
     plain = plain.table("t", ["t"], [["t"]]).figure(Image.new("RGB", (1, 1)), "t", "t")
-    tags = [tag for tag, _ in Outline(page.render()).elements if tag not in ("p", "figcaption")]
-    assert tags == [tag for tag, _ in Outline(plain.render()).elements if tag not in ("p", "figcaption")]
+    assert shape(page) == shape(plain)
     page.render().encode()
 
 
