@@ -1,0 +1,171 @@
+"""Writes a detection data set to a folder as VOC, COCO or YOLO, whatever it was before.
+
+A picture that comes from a file is copied byte for byte: nothing is lost by coding it again, and one that its
+EXIF turns is still turned when it is read, as its boxes expect. A generated picture becomes a PNG. Classes
+keep their order. Nothing outside the target folder is touched.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from neocog.data.dataset import Dataset
+from neocog.data.files import SUFFIXES, is_image, printable, read_bytes
+from neocog.data.images import probe_image
+from neocog.data.write_formats import WRITERS, Entry
+from neocog.errors import DataError, UsageError
+from neocog.files import disk_errors
+from neocog.types import Objects
+
+FORMATS = tuple(WRITERS)
+_UNSAFE = re.compile(r'[<>:"/\\|?*]')  # not in a file's name on every system
+_MOST_BYTES = 200  # of a stem
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written."""
+
+    images: int
+    boxes: int
+    left_out: int  # ignored objects (difficult, crowd), which YOLO cannot mark
+
+
+def write_dataset(
+    splits: Mapping[str, Dataset],
+    target: Path,
+    format: str,
+    progress: Callable[[int, int], None] | None = None,
+) -> Written:
+    """Write every split below `target`, a folder that does not exist or is empty, in one of `FORMATS`.
+
+    Pictures with or without objects are all written. `progress(done, total)` is called after each. Raises
+    UsageError for a target in use or an unknown format; DataError for splits of different classes, class
+    names the format cannot hold and pictures that cannot be read; DiskError when the disk refuses.
+    """
+    classes = _checked(splits, target, format)
+    writer = WRITERS[format](target, classes)
+    names = _names(splits)
+    done = boxes = left_out = 0
+    with disk_errors(target):
+        target.mkdir(parents=True, exist_ok=True)
+        for split, data in splits.items():
+            writer.folder(split).mkdir(parents=True, exist_ok=True)
+            for index in range(len(data)):
+                name = names[split, index]
+                objects = _write_image(data, index, writer.folder(split) / name)
+                entry = Entry(split, name, data.size(index), objects, _areas(data, index, objects))
+                missing = writer.add(entry)
+                done, boxes, left_out = done + 1, boxes + len(objects) - missing, left_out + missing
+                if progress is not None:
+                    progress(done, len(names))
+        writer.finish(tuple(splits))
+    return Written(done, boxes, left_out)
+
+
+def _checked(splits: Mapping[str, Dataset], target: Path, format: str) -> tuple[str, ...]:
+    """The classes, if all of this can be written."""
+    if format not in WRITERS:
+        nearest = get_close_matches(format, FORMATS, n=1, cutoff=0.0)[0]
+        raise UsageError(f"format '{printable(format)}' cannot be written: did you mean '{nearest}'?")
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise UsageError(f"{printable(target)}: exists and is not an empty folder (choose another one)")
+    tables = {data.classes for data in splits.values()}
+    if len(tables) != 1:
+        names = ", ".join(splits) or "none"
+        raise DataError(
+            f"{printable(target)}: the splits ({names}) need one list of classes to be one data set"
+        )
+    return tables.pop()
+
+
+def _path(data: Dataset, index: int) -> Path | None:
+    """The file of a picture, where it comes from one."""
+    find = getattr(data, "path", None)
+    path: Path | None = find(index) if find is not None else None
+    return path
+
+
+def _areas(data: Dataset, index: int, objects: Objects) -> np.ndarray:
+    """(N,) the areas the data set states, else those of the boxes."""
+    find = getattr(data, "areas", None)
+    boxes = objects.boxes.numpy()
+    areas: np.ndarray = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1) if find is None else find(index)
+    return areas
+
+
+def _write_image(data: Dataset, index: int, place: Path) -> Objects:
+    """Put one picture in its place, where it may be already (VOC: two splits that share it); its objects."""
+    source = _path(data, index)
+    if source is not None:
+        if not place.exists():
+            place.write_bytes(read_bytes(source))
+        return data.objects(index)
+    sample = data[index]
+    buffer = io.BytesIO()
+    Image.fromarray(sample.image).save(buffer, "PNG")
+    place.write_bytes(buffer.getvalue())
+    return data.objects(index) if sample.target is None else sample.target
+
+
+def _sources(splits: Mapping[str, Dataset]) -> Iterator[tuple[tuple[str, int], tuple[str, int], str, str]]:
+    """Of every use of a picture: (split, index); what it is, namely its file or identity and how many times
+    the split had it before; the name it would like; and its identity."""
+    for split, data in splits.items():
+        before: Counter[str] = Counter()
+        for index in range(len(data)):
+            path, identity = _path(data, index), data.identity(index)
+            source = f"{split}/{identity}" if path is None else os.path.abspath(path)  # noqa: PTH100
+            name = f"{identity}.png" if path is None else path.name
+            if path is not None and not is_image(name):
+                name += SUFFIXES[probe_image(path).format][0]
+            yield (split, index), (source, before[source]), name, identity
+            before[source] += 1
+
+
+def _names(splits: Mapping[str, Dataset]) -> dict[tuple[str, int], str]:
+    """The file name of every (split, index). No two pictures share a stem, on any file system.
+
+    A name stays if no other picture has it; else the folders become part of it, then a number.
+    """
+    uses = list(_sources(splits))
+    wishes = {
+        source: (_safe(name.rpartition(".")[0]), name.rpartition(".")[2], identity)
+        for _, source, name, identity in uses
+    }
+    popular = Counter(_key(stem) for stem, _, _ in wishes.values())
+    stems = {source: stem for source, (stem, _, _) in wishes.items() if popular[_key(stem)] == 1}
+    taken = {_key(stem) for stem in stems.values()}
+    for source, (_, _, identity) in wishes.items():
+        if source not in stems:
+            long = _safe(identity.rpartition(".")[0] or identity)
+            stem, number = long, 1
+            while _key(stem) in taken:
+                number += 1
+                stem = f"{long}-{number}"
+            stems[source] = stem
+            taken.add(_key(stem))
+    return {use: f"{stems[source]}.{wishes[source][1]}" for use, source, _, _ in uses}
+
+
+def _key(stem: str) -> str:
+    """Equal for names that some file system takes for one."""
+    return unicodedata.normalize("NFC", stem).casefold()
+
+
+def _safe(stem: str) -> str:
+    """A stem that every system and every list can hold: printable, not hidden, no picture's name itself."""
+    plain = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", stem))
+    plain = plain.encode()[-_MOST_BYTES:].decode(errors="ignore").strip(" .")
+    return (plain.replace(".", "_") if is_image(plain) else plain) or "image"
