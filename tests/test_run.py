@@ -1,4 +1,4 @@
-"""Runs: what they leave, that two are equal whatever the workers, and that killed ones resume to the same bits."""
+"""Runs: what they leave, that two are equal, and that killed ones resume to the same bits."""
 
 from __future__ import annotations
 

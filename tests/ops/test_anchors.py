@@ -1,4 +1,4 @@
-"""Anchors against the table that py-faster-rcnn's `generate_anchors.py` prints (inclusive boxes there)."""
+"""Anchors against the table that py-faster-rcnn prints (inclusive boxes there)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 from neocog.ops.anchors import base_anchors, grid_anchors
 
-INCLUSIVE = [  # x1, y1, x2, y2 of the authors' nine anchors, 0-based, at the cell whose base box is (0, 0, 15, 15)
+INCLUSIVE = [  # x1, y1, x2, y2 of the nine anchors, 0-based, at the cell whose base is (0, 0, 15, 15)
     (-84, -40, 99, 55),
     (-176, -88, 191, 103),
     (-360, -184, 375, 199),
@@ -35,7 +35,7 @@ def test_grid_order_is_row_column_anchor() -> None:
 
 
 def test_counts_of_the_paper() -> None:
-    """600 x 1000 pixels: 38 x 63 cells with ceil pooling, 21,546 anchors, of which 8,151 do not cross the border."""
+    """600 x 1000 pixels: 38 x 63 cells with ceil pooling, 21,546 anchors, 8,151 of them inside."""
     anchors = grid_anchors(base_anchors(), (38, 63), 16)
     x0, y0, x1, y1 = anchors.unbind(1)
     inside = (x0 >= 0) & (y0 >= 0) & (x1 <= 1000) & (y1 <= 600)

@@ -9,12 +9,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.references import assignment
 from torch import Tensor
 
 from neocog.ops import assign as module
 from neocog.ops.assign import NEGATIVE, UNUSED, assign, sample
 from neocog.types import Objects
-from tests.references import assignment
 
 coordinates = st.integers(0, 30).map(float)
 box = st.tuples(coordinates, coordinates, st.integers(1, 20), st.integers(1, 20)).map(

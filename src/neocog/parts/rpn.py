@@ -80,7 +80,7 @@ class RPN(nn.Module):
     def _propose(
         self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch
     ) -> tuple[Proposals, ...]:
-        """Decode, clip, drop the small, keep the best, suppress overlaps: the order of `proposal_layer.py`."""
+        """Decode, clip, drop the small, keep the best, suppress: the order of `proposal_layer.py`."""
         test = batch.targets is None
         before, after = self.options.before_nms[test], self.options.after_nms[test]
         margins = logits[..., 0] - logits[..., 1]
