@@ -56,7 +56,7 @@ def test_equals_the_definition(
 
 
 @BOTH
-@pytest.mark.parametrize("samples", [0, 1, 2, 5])
+@pytest.mark.parametrize("samples", [0, 1, 3])
 @pytest.mark.parametrize("aligned", [True, False])
 def test_gradient_by_differences(align: Align, samples: int, aligned: bool) -> None:
     features = noise(2, 2, 4, 5, dtype=torch.float64).requires_grad_()

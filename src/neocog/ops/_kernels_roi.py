@@ -13,9 +13,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from neocog.ops.roi_input import MOST_SAMPLES
+
 Reals = NDArray[np.floating[Any]]
 Ints = NDArray[np.int64]
-MOST_SAMPLES = 2.0**16  # per bin and axis: reached only by a box of half a million cells
 
 
 @njit(cache=True, nogil=True)

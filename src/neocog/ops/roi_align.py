@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, huge, use_kernels
+from neocog.ops.roi_input import MOST_SAMPLES, channels_last, check_regions, huge, use_kernels
 
 
 def roi_align(
@@ -115,15 +115,19 @@ def _align_torch(
 def _corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> tuple[Tensor, Tensor]:
     """Cells (2 S, R, bins) int64 that a bin's S samples lie between along one axis, and their weights."""
     size = (end - start)[:, None] / bins  # (R, 1)
-    grid = torch.full_like(size, samples) if samples else size.ceil()
-    most = samples or (int(grid.max()) if len(grid) else 0)
-    k = torch.arange(most, device=start.device, dtype=start.dtype)[:, None, None]  # (S, 1, 1)
-    i = torch.arange(bins, device=start.device, dtype=start.dtype)
-    at = start[:, None] + i * size + (k + 0.5) * size / grid  # (S, R, bins)
+    left = start[:, None] + torch.arange(bins, device=start.device, dtype=start.dtype) * size  # (R, bins)
+    if samples:
+        grid, first, most = torch.full_like(size, samples), torch.zeros_like(left), samples
+    else:
+        grid = size.ceil().nan_to_num(0).clamp(0, MOST_SAMPLES)
+        # Samples lie at least half a cell apart, so of a huge box only those about the map are visited.
+        first = ((-2 - left) * grid / size).floor().nan_to_num(0, 0, 0).clamp(min=0)
+        most = max(1, min(int(grid.max()), 2 * (limit + 4))) if grid.numel() else 1
+    k = first + torch.arange(most, device=start.device, dtype=start.dtype)[:, None, None]  # (S, R, bins)
+    at = left + (k + 0.5) * size / grid
     seen = (k < grid) & (at >= -1) & (at <= limit)
     at = at.nan_to_num(0).clamp(0, limit - 1)
     low = at.floor()
-    right = at - low
-    cells = torch.cat([low, (low + 1).clamp(max=limit - 1)]).long()
     share = seen / grid.clamp(min=1)
-    return cells, torch.cat([(1 - right) * share, right * share])
+    cells = torch.cat([low, (low + 1).clamp(max=limit - 1)]).long()
+    return cells, torch.cat([(1 - (at - low)) * share, (at - low) * share])

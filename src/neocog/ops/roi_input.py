@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+MOST_SAMPLES = 2.0**16  # of RoIAlign, per bin and axis: reached only by a box of half a million cells
+
 
 def check_regions(features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int]) -> None:
     """Raise ValueError unless the shapes fit and every region names an image of the batch."""
