@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from neocog.version import __version__
 
 if TYPE_CHECKING:
+    from neocog.compare import compare
     from neocog.data.open import open_data
     from neocog.evaluate import evaluate
     from neocog.predict import load
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from neocog.zoo import create
 
 _PLACES = {
+    "compare": "neocog.compare",
     "create": "neocog.zoo",
     "evaluate": "neocog.evaluate",
     "fit": "neocog.train",
@@ -27,11 +29,11 @@ _PLACES = {
     "open_data": "neocog.data.open",
 }
 
-__all__ = ["__version__", "create", "evaluate", "fit", "load", "open_data"]
+__all__ = ["__version__", "compare", "create", "evaluate", "fit", "load", "open_data"]
 
 
 class _Face(ModuleType):
-    """This package. Its function `evaluate` is not hidden by the submodule that it comes from."""
+    """This package. A function such as `evaluate` is not hidden by the submodule that it comes from."""
 
     def __setattr__(self, name: str, value: object) -> None:
         if not (name in _PLACES and isinstance(value, ModuleType)):

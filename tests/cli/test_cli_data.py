@@ -6,10 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from neocog.cli import main
+from neocog.data.open import open_data
+from neocog.data.scenes import Scenes
 
 CORNERS = "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox>"
 OBJECT = f"<object><name>{{}}</name>{CORNERS}</object>"
@@ -77,6 +81,76 @@ def test_no_data_is_code_3(name: str, tmp_path: Path, capsys: pytest.CaptureFixt
     assert main(["data", "check", str(tmp_path / name)]) == 3
     out, err = capsys.readouterr()
     assert out == "" and err.startswith(f"neocog: {tmp_path / name}: ") and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("format", ["voc", "coco", "yolo"])
+def test_scenes_in_files_are_the_scenes(
+    format: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--format", format, "--count", "10", "--seed", "3", "--level", "hard", "--size", "96"]
+    assert main(["data", "scenes", str(tmp_path / "pictures"), *words, "--json", "-"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["splits"] == {"train": 10, "val": 1, "test": 1} and result["images"] == 12
+    written = open_data(tmp_path / "pictures", "train")
+    drawn = Scenes("hard", "train", 10, seed=3, size=96)
+    assert written.format == format and written.classes == drawn.classes and len(written) == 10
+    by_name = sorted(range(10), key=written.identity)
+    for index, place in enumerate(by_name):
+        have, want = written[place], drawn[index]
+        assert have.target is not None and want.target is not None
+        np.testing.assert_array_equal(have.image, want.image)
+        assert have.target.labels.tolist() == want.target.labels.tolist()
+        # VOC has whole pixels; six digits of a fraction of 96 pixels are 5e-5 pixels off
+        torch.testing.assert_close(
+            have.target.boxes, want.target.boxes, atol=1.0 if format == "voc" else 2e-4, rtol=0
+        )
+
+
+def test_convert_keeps_splits_classes_and_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = make_voc(tmp_path / "pets", faulty=1)
+    assert main(["data", "convert", str(data), str(tmp_path / "pets-coco"), "--format", "coco"]) == 0
+    out = capsys.readouterr().out
+    assert "Annotations/00.xml:object 2: box is inverted (annotation left out" in out
+    assert out.endswith("pets-coco: coco, 20 images (train 10, val 10), 39 boxes\n")
+    assert (
+        main(["data", "convert", str(tmp_path / "pets-coco"), str(tmp_path / "again"), "--format", "voc"])
+        == 0
+    )
+    for split in ("train", "val"):
+        before, after = open_data(data, split), open_data(tmp_path / "again", split)
+        assert after.classes == before.classes and len(after) == len(before)
+        for index in range(len(before)):
+            torch.testing.assert_close(after.objects(index).boxes, before.objects(index).boxes)
+            np.testing.assert_array_equal(after[index].image, before[index].image)
+
+
+def test_convert_is_strict_when_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = make_voc(tmp_path / "pets", faulty=1)
+    assert main(["data", "convert", str(data), str(tmp_path / "x"), "--format", "yolo", "--strict"]) == 3
+    assert not (tmp_path / "x").exists()
+    assert "strict" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "hint"),
+    [
+        (["data", "scenes", "{used}", "--count", "1"], 2, "not an empty folder"),
+        (["data", "scenes", "{new}", "--format", "coca"], 2, "coco"),
+        (["data", "scenes", "{new}", "--level", "hrad"], 3, "scenes:hard"),
+        (["data", "convert", "{new}", "{new}", "--format", "voc"], 3, "no such file or folder"),
+    ],
+)
+def test_what_cannot_be_written(
+    words: list[str], code: int, hint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "thesis.tex").write_text("x")
+    places = {"used": tmp_path / "used", "new": tmp_path / "new"}
+    assert main([word.format(**places) for word in words]) == code
+    assert hint in capsys.readouterr().err
+    assert not (tmp_path / "new").exists() and len(list((tmp_path / "used").iterdir())) == 1
 
 
 @pytest.mark.data

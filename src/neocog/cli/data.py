@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from neocog.cli.common import JsonOption, output, print_table, write_json
+from neocog.cli.common import JsonOption, SeedOption, output, print_table, write_json
 from neocog.cli.counting import progress
 from neocog.errors import DataError
 
 if TYPE_CHECKING:
     from neocog.data.check import CheckResult
+    from neocog.data.dataset import Dataset
 
 app = typer.Typer(help="Check, make and convert data sets.")
 
@@ -44,6 +46,85 @@ def check(
     reason = result.stopped(strict)
     if reason:
         raise DataError(reason)
+
+
+@app.command(epilog="Example: neocog data scenes pictures --format coco --count 1000")
+def scenes(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; new or empty.")],
+    format: Annotated[str, typer.Option("--format", metavar="NAME", help="voc, coco or yolo.")] = "voc",
+    count: Annotated[
+        int,
+        typer.Option(
+            "--count", min=1, metavar="N", help="Pictures to train on; a tenth each to val and test."
+        ),
+    ] = 4000,
+    level: Annotated[str, typer.Option("--level", metavar="NAME", help="std, hard or single.")] = "std",
+    size: Annotated[int, typer.Option("--size", min=32, metavar="PX", help="Side of the pictures.")] = 128,
+    seed: SeedOption = 0,
+    json: JsonOption = None,
+) -> None:
+    """Write generated scenes to files.
+
+    The pictures are those of `--data scenes`, with their splits.
+    """
+    from neocog.data.scenes import Scenes
+
+    counts = {"train": count, "val": max(1, count // 10), "test": max(1, count // 10)}
+    splits = {split: Scenes(level, split, number, seed, size) for split, number in counts.items()}
+    _write(splits, folder, format, json)
+
+
+@app.command(epilog="Example: neocog data convert photos photos-coco --format coco")
+def convert(
+    source: Annotated[str, typer.Argument(metavar="SRC", help="A data set, or scenes[:level].")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; new or empty.")],
+    format: Annotated[str, typer.Option("--format", metavar="NAME", help="voc, coco or yolo.")],
+    known: Annotated[
+        str | None, typer.Option("--from", metavar="NAME", help="Format of SRC (default: by looking).")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail if anything would be left out.")] = False,
+    json: JsonOption = None,
+) -> None:
+    """Write a data set again in another format.
+
+    Splits and classes are kept, and files of pictures are copied as they are. What cannot be read in SRC is
+    reported and left out, as training would.
+    """
+    from neocog.data.open import open_data, splits_of
+
+    names = splits_of(source, known)
+    chosen = [
+        name for name in names if name != "trainval" or "train" not in names
+    ]  # it is train and val again
+    splits = {name: open_data(source, name, format=known, strict=strict) for name in chosen}
+    _write(splits, folder, format, json)
+
+
+def _write(splits: Mapping[str, Dataset], folder: Path, format: str, json: str | None) -> None:
+    """Write a data set, and say what was written and what was left out."""
+    from neocog.data.records import ImageDataset
+    from neocog.data.write import write_dataset
+
+    file = output(json)
+    for data in splits.values():
+        for line in data.report.lines() if isinstance(data, ImageDataset) else ():
+            print(line, file=file)
+    with progress(f"writing {folder}") as report:
+        written = write_dataset(splits, folder, format, report)
+    counts = {split: len(data) for split, data in splits.items()}
+    sizes = ", ".join(f"{split} {count}" for split, count in counts.items())
+    unmarked = (
+        f"; {written.left_out} ignored objects left out, which {format} cannot mark"
+        if written.left_out
+        else ""
+    )
+    print(
+        f"{folder}: {format}, {written.images} images ({sizes}), {written.boxes} boxes{unmarked}", file=file
+    )
+    classes = list(next(iter(splits.values())).classes)
+    write_json(
+        {"path": str(folder), "format": format, "classes": classes, "splits": counts, **asdict(written)}, json
+    )
 
 
 def _show(result: CheckResult, file: TextIO) -> None:
