@@ -22,7 +22,7 @@ LAYERS = [
     {"parts"},
     {"models"},
     {"zoo", "testing"},
-    {"pictures", "explain", "checkpoint", "weights", "distributed", "predict"},
+    {"pictures", "explain", "checkpoint", "weights", "distributed", "predict", "fold"},
     {"evaluate"},
     {"reports"},
     {"train", "run"},
@@ -36,6 +36,7 @@ WITHIN_A_LAYER = {
     ("data", "transforms"),
     ("checkpoint", "weights"),
     ("predict", "weights"),
+    ("predict", "fold"),
     ("predict", "pictures"),
     ("run", "train"),
 }

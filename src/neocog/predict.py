@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,9 @@ from torch import nn
 from neocog.data.images import read_image
 from neocog.data.loader import collate
 from neocog.errors import CheckpointError, NeocogError
+from neocog.fold import fold_batchnorm
 from neocog.transforms.recipes import evaluation_recipe
-from neocog.types import Batch, Detections, Frame, Sample
+from neocog.types import Batch, Detections, Frame, Sample, SampleKey
 from neocog.weights import find_model, load_model, restore_weights
 from neocog.zoo import MODELS, create
 
@@ -102,7 +104,8 @@ class Predictor:
         config: dict[str, Any] | None = None,
     ) -> None:
         """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored."""
-        self.model: Any = model.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model: Any = fold_batchnorm(own, _try_out).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(size)
@@ -142,6 +145,13 @@ class Predictor:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _try_out(model: nn.Module) -> None:
+    """One small picture through the network."""
+    size = (64, 64)
+    images = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
+    model(Batch(images, (size,), None, (Frame(size, size),), (SampleKey(0, 0, 0),)))
 
 
 def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:

@@ -233,8 +233,7 @@ class Run:
 
     def _validate(self, step: Step) -> tuple[Evaluation, bool]:
         assert self.validation is not None
-        predictor = self.predictor()
-        evaluation = evaluate(predictor, self.validation)
+        evaluation = evaluate(self.predictor(), self.validation)
         score = evaluation.metrics[SELECTION_METRIC]
         best = self.selects and score is not None and (self.best is None or score > self.best)
         self.history.append({"step": step.number, "metrics": evaluation.metrics})
@@ -243,12 +242,13 @@ class Run:
             self.best = score
         if best or not self.selects:
             self.evaluation = evaluation
-            self._give_away(predictor, evaluation)
+            self._give_away(evaluation)
         return evaluation, best
 
-    def _give_away(self, predictor: Predictor, evaluation: Evaluation | None) -> None:
+    def _give_away(self, evaluation: Evaluation | None) -> None:
+        """Save the averaged weights as the model, and what was measured of them."""
         card = model_card(self._document, evaluation)
-        save_model(self.out / "model", self.config(), predictor.model.state_dict(), card)
+        save_model(self.out / "model", self.config(), self.training.average, card)
         if evaluation is not None:
             write_atomic(self.out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
             assert self.validation is not None
@@ -337,7 +337,7 @@ class Run:
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""
         if self.validation is None:
-            self._give_away(self.predictor(), None)
+            self._give_away(None)
         self._document["unreadable"] = list(self.loader.faults)
         self._write_description()
         run_report(self.out, self._document, self.evaluation)

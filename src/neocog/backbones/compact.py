@@ -51,9 +51,8 @@ class Compact(Backbone):
         self.c2 = Block(stem, c2, 2)
         self.c3 = nn.Sequential(Block(c2, c3, 2), Block(c3, c3))
         self.c4 = nn.Sequential(Block(c3, c4, 2), Block(c4, c4))
-        self.lateral = _conv(c3, p3, 1)
-        self.top = _conv(c4, p3, 1)
-        self.merge_bn = nn.BatchNorm2d(p3)
+        self.lateral = nn.Sequential(_conv(c3, p3, 1), nn.BatchNorm2d(p3))
+        self.top = nn.Sequential(_conv(c4, p3, 1), nn.BatchNorm2d(p3))
         self.smooth = nn.Sequential(_conv(p3, p3, 3), nn.BatchNorm2d(p3), nn.ReLU(inplace=True))
 
     def forward(self, images: Tensor, until: str | None = None) -> Features:
@@ -66,7 +65,7 @@ class Compact(Backbone):
                 return Features(maps)
         fine = maps["c3"]
         coarse = F.interpolate(self.top(maps["c4"]), size=fine.shape[-2:], mode="nearest")
-        maps["p3"] = self.smooth(F.relu(self.merge_bn(self.lateral(fine) + coarse)))
+        maps["p3"] = self.smooth(F.relu(self.lateral(fine) + coarse))
         return Features(maps)
 
 
