@@ -41,6 +41,7 @@ PALETTE = np.array(
     dtype=np.float64,
 )
 _ATTEMPTS = 16  # candidate positions of a layer
+_DRIFT = 55.0  # most that a channel changes from one side of an object to the other, in grey levels
 _TWO_PI = 2 * np.pi
 
 
@@ -143,7 +144,7 @@ def _layers(
     rows[:, raster.DIAMETER] = diameter
     rows[:, raster.COS], rows[:, raster.SIN] = np.cos(angle), np.sin(angle)
     rows[:, raster.FIRST : raster.DRIFT] = _tones(colour, draws[:, 6:12])
-    rows[:, raster.DRIFT : raster.TEXTURE] = 110 * (draws[:, 15:18] - 0.5)
+    rows[:, raster.DRIFT : raster.TEXTURE] = _DRIFT * (2 * draws[:, 15:18] - 1)
     rows[:, raster.TEXTURE] = texture
     rows[:, raster.PERIOD] = np.maximum(diameter * (0.16 + 0.1 * draws[:, 12]), 4.0)
     rows[:, raster.PHASE] = draws[:, 13]
