@@ -68,6 +68,7 @@ def _faster_rcnn_options(backbone: str) -> FasterRCNNOptions:
         return options
     return replace(
         options,
+        pool=5,
         align=True,
         rpn=RPNOptions(
             scales=(1, 2, 4, 8),
@@ -77,7 +78,7 @@ def _faster_rcnn_options(backbone: str) -> FasterRCNNOptions:
             samples=64,
             inside_only=False,
             before_nms=(256, 256),
-            after_nms=(128, 64),
+            after_nms=(128, 100),
             shortest=2.0,
         ),
         norm=True,
