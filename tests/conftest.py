@@ -1,4 +1,4 @@
-"""Shared fixtures. `NEOCOG_TEST_DATA` names the folder of sample data sets; tests that need one skip by name without it."""
+"""Shared fixtures. `NEOCOG_TEST_DATA` names the folder of sample data sets; without it their tests skip."""
 
 from __future__ import annotations
 

@@ -38,7 +38,9 @@ def test_folded_backbones_give_the_same_maps(name: str) -> None:
     folded: Any = fold_batchnorm(copy.deepcopy(backbone), lambda model: model(images))
     assert norms(backbone) > 0 and norms(folded) == 0
     for level, value in folded(images).maps.items():
-        torch.testing.assert_close(value, expected[level], rtol=1e-3, atol=1e-3 * float(expected[level].detach().std()))
+        torch.testing.assert_close(
+            value, expected[level], rtol=1e-3, atol=1e-3 * float(expected[level].detach().std())
+        )
 
 
 def test_a_folded_detector_gives_the_same_scores() -> None:

@@ -1,4 +1,4 @@
-"""Bad input from the command line: one clear line, the right exit code, the rest used and the loss counted."""
+"""Bad input from the command line: one clear line, the right exit code, the rest used, the loss counted."""
 
 from __future__ import annotations
 
@@ -101,7 +101,9 @@ def test_the_rest_is_used_and_the_loss_counted(
     assert expected in capfd.readouterr().out
     assert main(["data", "check", str(folder), "--strict"]) == 3
     capfd.readouterr()
-    code = main(["train", "faster-rcnn", "--data", str(folder), "--out", str(tmp_path / "s"), "--strict", *TRAIN])
+    code = main(
+        ["train", "faster-rcnn", "--data", str(folder), "--out", str(tmp_path / "s"), "--strict", *TRAIN]
+    )
     error = capfd.readouterr().err
     assert code == 3 and error.count("\n") == 1 and expected in error
 

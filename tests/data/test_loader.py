@@ -16,7 +16,7 @@ import torch
 from neocog.data.loader import Loader, collate, evaluation_batches
 from neocog.errors import DataError, UsageError
 from neocog.transforms.recipes import evaluation_recipe, training_recipe
-from neocog.types import Batch, Frame, Objects, Sample
+from neocog.types import Batch, Frame, Objects, Sample, SampleKey
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -152,7 +152,7 @@ def test_evaluation_goes_once_in_order_and_again(workers: int) -> None:
     assert len(loader) == 3
     first, second = list(loader), list(loader)
     assert [len(batch) for batch in first] == [4, 4, 3]
-    assert [key for batch in first for key in batch.keys] == [(0, 0, index) for index in range(11)]
+    assert [key for batch in first for key in batch.keys] == [SampleKey(0, 0, index) for index in range(11)]
     assert len(second) == 3 and all(map(same, first, second))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 
 import torch
@@ -15,7 +16,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-class Backbone(nn.Module):
+class Backbone(nn.Module, ABC):
     """A network from images to feature maps, from fine to coarse.
 
     A subclass states its maps in order, with their channels and strides, and implements `forward`. The mean
@@ -52,13 +53,13 @@ class Backbone(nn.Module):
             hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(self.channels)}"
             raise UsageError(f"{type(self).__name__} has no feature map '{level}': {hint}")
 
+    @abstractmethod
     def forward(self, images: Tensor, until: str | None = None) -> Features:
         """The maps of images (B, 3, H, W) in [0, 1]; nothing after the map named `until` is computed.
 
         A map at stride s is (B, channels, about H / s, about W / s): each layer rounds in its own way.
         Raises UsageError when no map has that name.
         """
-        raise NotImplementedError
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

@@ -4,7 +4,7 @@ Objects are the ten shapes of `shapes.CLASSES`, turned by any angle, each in any
 textures drawn independently of the shape, so that colour says nothing of class. Blobs in the same colours and
 textures distract; the background is clutter from a bank of the split's own.
 
-Sizes are diameters (the largest extent in any direction), log-uniform between the limits of the level, which
+Sizes are diameters (the largest extent in any direction), uniform between the limits of the level, which
 hold for a picture of 128 px and grow with it.
 """
 
@@ -82,9 +82,9 @@ class Scene:
 
 
 def _span(limits: tuple[float, float], draws: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Log-uniform between the limits."""
+    """Uniform between the limits."""
     low, high = limits
-    return np.asarray(low * (high / low) ** draws)
+    return np.asarray(low + (high - low) * draws)
 
 
 def _pick(draws: NDArray[np.float64], count: int) -> NDArray[np.int64]:

@@ -1,7 +1,7 @@
 """The RPN's anchors: boxes of several scales and ratios at every cell of a feature map.
 
-Ren et al. 2015 (Faster R-CNN) and py-faster-rcnn's `generate_anchors.py`, number for number. There boxes are
-inclusive (base 0,0,15,15); here they are half-open, so anchor 0 is (-84, -40, 100, 56) instead of (-84, -40, 99, 55).
+Ren et al. 2015 (Faster R-CNN) and py-faster-rcnn's `generate_anchors.py`, number for number. Boxes there
+are inclusive (base 0, 0, 15, 15), here half-open: anchor 0 is (-84, -40, 100, 56), not (-84, -40, 99, 55).
 """
 
 from __future__ import annotations

@@ -51,7 +51,9 @@ class Scale:
     def __call__(self, value: float) -> float:
         """The pixel of a value."""
         if self.log:
-            part = math.log(value / self.lower) / math.log(self.upper / self.lower)
+            # The logarithm of each number, not of quotients: these may leave the range of floats.
+            lower = math.log(self.lower)
+            part = (math.log(value) - lower) / (math.log(self.upper) - lower)
         else:
             part = (value - self.lower) / (self.upper - self.lower)
         return self.start + part * (self.end - self.start)

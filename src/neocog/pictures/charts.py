@@ -205,8 +205,10 @@ def _mean(values: Sequence[float], window: int) -> list[float]:
     places = np.arange(len(values))
     first = np.maximum(places - (window - 1) // 2, 0)
     last = np.minimum(places + window // 2, len(values) - 1)
-    means: list[float] = ((sums[last + 1] - sums[first]) / (last + 1 - first)).tolist()
-    return means
+    means = (sums[last + 1] - sums[first]) / (last + 1 - first)
+    # Differences of large sums lose small values; a mean at least lies between the extremes.
+    bounded: list[float] = np.clip(means, min(values), max(values)).tolist()
+    return bounded
 
 
 def _thinned(points: list[Point]) -> list[Point]:
