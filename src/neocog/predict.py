@@ -168,7 +168,7 @@ def build(config: dict[str, Any], folder: Path) -> nn.Module:
     """The network that a model's `config.json` describes, with fresh weights."""
     try:
         entry = MODELS[config["model"]]
-        options_type = type(entry.options(config["backbone"]))
+        options_type = type(entry.options(config["backbone"], max(config["size"])))
         options = TypeAdapter(options_type).validate_python(config["options"])
         return create(config["model"], config["classes"], config["backbone"], options)
     except (KeyError, ValidationError, NeocogError) as error:

@@ -41,7 +41,8 @@ class BackboneEntry:
     """A backbone, and what detectors and trainers need to know of it."""
 
     build: Callable[[], Backbone]
-    level: str  # the map that detectors read
+    level: str  # the map that detectors propose on
+    region_level: str  # the map that region heads read
     hidden: int  # width of a region head's two layers
     dropout: float
     size: int  # default longer side of the network's input, pixels
@@ -51,38 +52,46 @@ class BackboneEntry:
 _SGD = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
 
 BACKBONES: dict[str, BackboneEntry] = {
-    "compact": BackboneEntry(compact, "p3", 256, 0.0, 320, {}),
-    "vgg16": BackboneEntry(lambda: vgg16(classes=None), "conv5_3", 4096, 0.5, 1000, _SGD),
-    "resnet18": BackboneEntry(lambda: resnet18(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet34": BackboneEntry(lambda: resnet34(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet50": BackboneEntry(lambda: resnet50(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet101": BackboneEntry(lambda: resnet101(classes=None), "layer3", 1024, 0.0, 1000, _SGD),
+    "compact": BackboneEntry(compact, "p3", "p2", 256, 0.0, 320, {}),
+    "vgg16": BackboneEntry(lambda: vgg16(classes=None), "conv5_3", "conv5_3", 4096, 0.5, 1000, _SGD),
+    "resnet18": BackboneEntry(lambda: resnet18(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet34": BackboneEntry(lambda: resnet34(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet50": BackboneEntry(lambda: resnet50(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
+    "resnet101": BackboneEntry(lambda: resnet101(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
 }
 
 
-def _faster_rcnn_options(backbone: str) -> FasterRCNNOptions:
-    """The paper's numbers; on `compact`, the same detector scaled down to small pictures."""
+SMALL = 192
+"""Longest side in pixels of pictures that hold few objects: fewer anchors and regions serve them."""
+
+
+def _faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
+    """The paper's numbers; on `compact`, the same detector scaled down to pictures of a few hundred pixels."""
     entry = BACKBONES[backbone]
-    options = FasterRCNNOptions(level=entry.level, hidden=entry.hidden, dropout=entry.dropout)
+    options = FasterRCNNOptions(
+        level=entry.level, region_level=entry.region_level, hidden=entry.hidden, dropout=entry.dropout
+    )
     if backbone != "compact":
         return options
+    small = side <= SMALL
     return replace(
         options,
-        pool=5,
         align=True,
+        norm=True,
         rpn=RPNOptions(
             scales=(1, 2, 4, 8),
             channels=96,
             norm=True,
             positive=0.5,
-            samples=64,
+            samples=64 if small else 128,
             inside_only=False,
-            before_nms=(256, 256),
-            after_nms=(128, 100),
+            before_nms=(300, 300) if small else (2000, 2000),
+            after_nms=(128, 64) if small else (256, 200),
             shortest=2.0,
         ),
-        norm=True,
-        regions=RegionOptions(samples=32, positive_share=0.5),
+        regions=RegionOptions(
+            samples=32 if small else 48, positive_share=0.5 if small else 0.33, score=0.01, nms=0.5
+        ),
     )
 
 
@@ -92,7 +101,7 @@ class ModelEntry:
 
     task: Task
     build: Callable[[Backbone, int, Any], nn.Module]
-    options: Callable[[str], Any]  # backbone name -> default options
+    options: Callable[[str, int], Any]  # backbone's name, longer side in pixels -> default options
     backbones: tuple[str, ...]
     paper: str
     summary: str
@@ -126,10 +135,12 @@ def create(
     """Build a model with fresh weights.
 
     `classes` is their number, or their names. `options` is the model's own option dataclass; by default the
-    one that suits the backbone. Raises UsageError for a name that does not exist.
+    one that suits the backbone at its usual size. Raises UsageError for a name that does not exist.
     """
     entry = MODELS[known(name, MODELS, "model")]
     known(backbone, entry.backbones, f"backbone of {name}")
     count = classes if isinstance(classes, int) else len(classes)
-    built = BACKBONES[backbone].build()
-    return entry.build(built, count, options if options is not None else entry.options(backbone))
+    chosen = BACKBONES[backbone]
+    if options is None:
+        options = entry.options(backbone, chosen.size)
+    return entry.build(chosen.build(), count, options)

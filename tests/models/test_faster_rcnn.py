@@ -16,7 +16,7 @@ from neocog.zoo import MODELS, create
 @pytest.mark.parametrize("align", [False, True])
 def test_contract(align: bool) -> None:
     torch.manual_seed(0)
-    options = replace(MODELS["faster-rcnn"].options("compact"), align=align)
+    options = replace(MODELS["faster-rcnn"].options("compact", 96), align=align)
     check_detector(create("faster-rcnn", 3, "compact", options))
 
 

@@ -1,7 +1,7 @@
 """A small residual network that learns from scratch in minutes on two CPU cores.
 
 A strided convolution, residual stages at strides 4, 8 and 16 (He et al. 2016, arXiv:1512.03385, with the last
-BatchNorm of a block starting at zero), and one step of a feature pyramid back to stride 8 (Lin et al. 2017,
+BatchNorm of a block starting at zero), and two steps of a feature pyramid back to stride 4 (Lin et al. 2017,
 arXiv:1612.03144). No published weights: mean and standard deviation only centre the pixels.
 """
 
@@ -35,15 +35,30 @@ class Block(nn.Module):
         return F.relu(self.bn2(self.conv2(hidden)) + self.shortcut(x))
 
 
-class Compact(Backbone):
-    """Maps `c2`, `c3`, `c4` at strides 4, 8 and 16, and `p3`: stride 8 again, with the context of `c4`."""
+class Merge(nn.Module):
+    """A fine map and a coarse one, brought to one width, added at the fine size and smoothed."""
 
-    def __init__(self, widths: tuple[int, int, int, int, int] = (32, 48, 96, 128, 96)) -> None:
-        """`widths`: channels of the stem, of the three stages, and of `p3`."""
-        stem, c2, c3, c4, p3 = widths
+    def __init__(self, fine: int, coarse: int, outputs: int) -> None:
+        super().__init__()
+        self.lateral = nn.Sequential(_conv(fine, outputs, 1), nn.BatchNorm2d(outputs))
+        self.top = nn.Sequential(_conv(coarse, outputs, 1), nn.BatchNorm2d(outputs))
+        self.smooth = nn.Sequential(_conv(outputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+    def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
+        enlarged = F.interpolate(self.top(coarse), size=fine.shape[-2:], mode="nearest")
+        merged: Tensor = self.smooth(F.relu(self.lateral(fine) + enlarged))
+        return merged
+
+
+class Compact(Backbone):
+    """Maps `c2`, `c3`, `c4` at strides 4, 8, 16; `p3` and `p2` at 8 and 4 again, with the context of `c4`."""
+
+    def __init__(self, widths: tuple[int, int, int, int, int, int] = (32, 48, 96, 128, 96, 64)) -> None:
+        """`widths`: channels of the stem, of the three stages, of `p3` and of `p2`."""
+        stem, c2, c3, c4, p3, p2 = widths
         super().__init__(
-            {"c2": c2, "c3": c3, "c4": c4, "p3": p3},
-            {"c2": 4, "c3": 8, "c4": 16, "p3": 8},
+            {"c2": c2, "c3": c3, "c4": c4, "p3": p3, "p2": p2},
+            {"c2": 4, "c3": 8, "c4": 16, "p3": 8, "p2": 4},
             mean=(0.5, 0.5, 0.5),
             std=(0.25, 0.25, 0.25),
         )
@@ -51,9 +66,7 @@ class Compact(Backbone):
         self.c2 = Block(stem, c2, 2)
         self.c3 = nn.Sequential(Block(c2, c3, 2), Block(c3, c3))
         self.c4 = nn.Sequential(Block(c3, c4, 2), Block(c4, c4))
-        self.lateral = nn.Sequential(_conv(c3, p3, 1), nn.BatchNorm2d(p3))
-        self.top = nn.Sequential(_conv(c4, p3, 1), nn.BatchNorm2d(p3))
-        self.smooth = nn.Sequential(_conv(p3, p3, 3), nn.BatchNorm2d(p3), nn.ReLU(inplace=True))
+        self.p3, self.p2 = Merge(c3, c4, p3), Merge(c2, p3, p2)
 
     def forward(self, images: Tensor, until: str | None = None) -> Features:
         self.require(until)
@@ -63,9 +76,9 @@ class Compact(Backbone):
             x = maps[name] = stage(x)
             if name == until:
                 return Features(maps)
-        fine = maps["c3"]
-        coarse = F.interpolate(self.top(maps["c4"]), size=fine.shape[-2:], mode="nearest")
-        maps["p3"] = self.smooth(F.relu(self.lateral(fine) + coarse))
+        maps["p3"] = self.p3(maps["c3"], maps["c4"])
+        if until != "p3":
+            maps["p2"] = self.p2(maps["c2"], maps["p3"])
         return Features(maps)
 
 

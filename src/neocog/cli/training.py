@@ -90,7 +90,7 @@ def run_options(
         weights=weights,
         training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened),
-        options=apply_settings(entry.options(backbone), settings or []),
+        options=apply_settings(entry.options(backbone, max(fitted)), settings or []),
     )
 
 

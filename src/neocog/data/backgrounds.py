@@ -15,7 +15,7 @@ from neocog.ops.rng import generator
 from neocog.types import SampleKey
 
 BANK = 48  # pictures in the bank of one split
-_MUTED = 0.3  # how far colours are drawn towards grey
+_MUTED = 0.5  # how far colours are drawn towards grey
 
 Plane = NDArray[np.float32]  # (S, S)
 Picture = NDArray[np.float32]  # (S, S, 3) in [0, 1]

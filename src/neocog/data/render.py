@@ -115,6 +115,7 @@ def _tones(colours: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np
     base = PALETTE[colours] * (0.86 + 0.22 * draws[:, :1]) + 44 * (draws[:, 1:4] - 0.5)
     other = PALETTE[(colours + 1 + _pick(draws[:, 4], len(COLOURS) - 1)) % len(COLOURS)]
     second = np.where(draws[:, 5:6] < 0.5, 0.42 * other, 0.5 * other + 0.5 * 255)
+    second = 0.85 * second + 0.15 * base  # near enough that the outline stands out from the texture
     tones: NDArray[np.float64] = np.concatenate([base, second], axis=1).clip(0, 255)
     return tones
 
@@ -161,7 +162,7 @@ def _light(rng: np.random.Generator) -> tuple[NDArray[np.float64], float]:
     slope, direction = 0.7 * draws[0], _TWO_PI * draws[1]
     common = np.array([0.8 + 0.35 * draws[2], slope * np.cos(direction), slope * np.sin(direction)])
     tint = (draws[4:].reshape(3, 3) - 0.5) * np.array([0.2, 0.4, 0.4])
-    return common + tint, float(6 + 24 * draws[3])
+    return common + tint, float(4 + 10 * draws[3])
 
 
 def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 128) -> Scene:

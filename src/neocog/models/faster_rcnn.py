@@ -29,7 +29,8 @@ from neocog.types import Batch, Detections, Features, Task
 class FasterRCNNOptions:
     """Defaults: the paper's detector on VGG-16."""
 
-    level: str = "conv5_3"  # the feature map that regions are proposed on and read from
+    level: str = "conv5_3"  # the feature map that regions are proposed on
+    region_level: str = "conv5_3"  # the one they are read from: the same in the paper
     pool: int = 7  # cells a side of a pooled region
     align: bool = False  # RoIAlign (He et al. 2017) in place of the paper's RoI max-pooling
     hidden: int = 4096
@@ -57,20 +58,21 @@ class FasterRCNN(nn.Module):
         super().__init__()
         self.options = options = options or FasterRCNNOptions()
         self.classes, self.coder = classes, BoxCoder()
-        channels, self.stride = backbone.channels[options.level], backbone.strides[options.level]
-        self.backbone = backbone
-        self.rpn = RPN(channels, self.stride, options.rpn)
+        level, region_level = options.level, options.region_level
+        self.backbone, self.stride = backbone, backbone.strides[region_level]
+        self.last = max(level, region_level, key=list(backbone.channels).index)  # the map computed last
+        self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
         self.head = TwoLayerHead(
-            channels, options.pool, options.hidden, classes, options.dropout, options.norm
+            backbone.channels[region_level], options.pool, options.hidden, classes, options.dropout, options.norm
         )
 
     def forward(self, batch: Batch) -> FasterRCNNOutput:
-        level, pool = self.options.level, roi_align if self.options.align else roi_pool
-        features = self.backbone(batch.images, until=level)
-        rpn = self.rpn(features.maps[level], batch)
-        regions = choose_regions(rpn.proposals, batch, self.classes, self.options.regions)
-        size = (self.options.pool, self.options.pool)
-        pooled = pool(features.maps[level], regions.boxes, regions.images, size, 1 / self.stride)
+        options, pool = self.options, roi_align if self.options.align else roi_pool
+        features = self.backbone(batch.images, until=self.last)
+        rpn = self.rpn(features.maps[options.level], batch)
+        regions = choose_regions(rpn.proposals, batch, self.classes, options.regions)
+        size = (options.pool, options.pool)
+        pooled = pool(features.maps[options.region_level], regions.boxes, regions.images, size, 1 / self.stride)
         logits, deltas = self.head(pooled)
         return FasterRCNNOutput(features, rpn, regions, logits, deltas)
 
