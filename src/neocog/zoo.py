@@ -66,7 +66,7 @@ SMALL = 192
 
 
 def _faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
-    """The paper's numbers; on `compact`, the same detector scaled down to pictures of a few hundred pixels."""
+    """The paper's numbers; on `compact`, the same detector scaled down to small pictures."""
     entry = BACKBONES[backbone]
     options = FasterRCNNOptions(
         level=entry.level, region_level=entry.region_level, hidden=entry.hidden, dropout=entry.dropout

@@ -42,7 +42,9 @@ class Merge(nn.Module):
         super().__init__()
         self.lateral = nn.Sequential(_conv(fine, outputs, 1), nn.BatchNorm2d(outputs))
         self.top = nn.Sequential(_conv(coarse, outputs, 1), nn.BatchNorm2d(outputs))
-        self.smooth = nn.Sequential(_conv(outputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+        self.smooth = nn.Sequential(
+            _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
+        )
 
     def forward(self, fine: Tensor, coarse: Tensor) -> Tensor:
         enlarged = F.interpolate(self.top(coarse), size=fine.shape[-2:], mode="nearest")

@@ -63,7 +63,12 @@ class FasterRCNN(nn.Module):
         self.last = max(level, region_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
         self.head = TwoLayerHead(
-            backbone.channels[region_level], options.pool, options.hidden, classes, options.dropout, options.norm
+            backbone.channels[region_level],
+            options.pool,
+            options.hidden,
+            classes,
+            options.dropout,
+            options.norm,
         )
 
     def forward(self, batch: Batch) -> FasterRCNNOutput:
@@ -72,7 +77,9 @@ class FasterRCNN(nn.Module):
         rpn = self.rpn(features.maps[options.level], batch)
         regions = choose_regions(rpn.proposals, batch, self.classes, options.regions)
         size = (options.pool, options.pool)
-        pooled = pool(features.maps[options.region_level], regions.boxes, regions.images, size, 1 / self.stride)
+        pooled = pool(
+            features.maps[options.region_level], regions.boxes, regions.images, size, 1 / self.stride
+        )
         logits, deltas = self.head(pooled)
         return FasterRCNNOutput(features, rpn, regions, logits, deltas)
 
