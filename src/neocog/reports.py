@@ -176,7 +176,7 @@ def compare_report(
     budget = " ".join(f"{value:g} {name}" for name, value in table["budget"].items() if value is not None)
     page = Page(
         f"Comparison on {table['data']['name']}",
-        f"Every model trained for {budget} on {table['threads']} threads and tested on "
+        f"Every model trained for {budget} on {table['threads']} CPU thread(s) and tested on "
         f"{table['data']['images']} images of split {table['data']['split']}.",
     )
     columns = [
@@ -191,7 +191,7 @@ def compare_report(
     ]
     rows = [
         [
-            f"{row['model']} ({row['backbone']})",
+            row["model"],
             row["metrics"]["voc_map50"]["mean"],
             row["metrics"]["voc_map50"]["std"],
             row["metrics"]["coco_ap"]["mean"],

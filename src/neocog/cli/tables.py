@@ -66,9 +66,9 @@ def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]
                 row["parameters"] / 1e6,
                 row["gflops"],
                 row["steps"],
-                metrics["voc_map50"]["mean"],
-                metrics["voc_map50"]["std"],
-                metrics["coco_ap"]["mean"],
+                *_three(
+                    metrics["voc_map50"]["mean"], metrics["voc_map50"]["std"], metrics["coco_ap"]["mean"]
+                ),
                 ms["total"],
                 ms["decode"],
             ]
