@@ -184,9 +184,9 @@ def compare_report(
         "VOC AP50",
         "+-",
         "COCO AP",
-        "ms / image",
-        "parameters (M)",
-        "G multiply-adds",
+        "ms/image",
+        "M params",
+        "GMAC",
         "steps",
     ]
     rows = [

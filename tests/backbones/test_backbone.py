@@ -9,29 +9,38 @@ from torch import nn
 
 from neocog.backbones.backbone import Backbone, FrozenBatchNorm2d, freeze_batchnorm
 from neocog.errors import UsageError
+from neocog.types import Features
+
+
+class Bare(Backbone):
+    """A backbone without layers."""
+
+    def forward(self, images, until=None):
+        self.require(until)
+        return Features({})
 
 
 def test_normalise_shifts_and_scales_each_channel():
-    backbone = Backbone({}, {}, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
+    backbone = Bare({}, {}, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 4.0))
     images = np.random.default_rng(0).random((2, 3, 4, 5), dtype=np.float32)
     expected = (images - np.float32([0.1, 0.2, 0.3])[:, None, None]) / np.float32([1, 2, 4])[:, None, None]
     np.testing.assert_allclose(backbone.normalise(torch.from_numpy(images)).numpy(), expected, rtol=1e-6)
 
 
 def test_the_default_is_imagenet():
-    backbone = Backbone({}, {})
+    backbone = Bare({}, {})
     black = backbone.normalise(torch.zeros(1, 3, 1, 1)).flatten()
     torch.testing.assert_close(black, torch.tensor([-0.485 / 0.229, -0.456 / 0.224, -0.406 / 0.225]))
 
 
 def test_mean_and_deviation_move_with_the_module_but_are_not_weights():
-    backbone = Backbone({}, {}).double()
+    backbone = Bare({}, {}).double()
     assert backbone.mean.dtype == backbone.std.dtype == torch.float64
     assert not backbone.state_dict()
 
 
 def test_an_unknown_map_is_named_with_the_nearest():
-    backbone = Backbone({"conv4_3": 512, "conv5_3": 512}, {"conv4_3": 8, "conv5_3": 16})
+    backbone = Bare({"conv4_3": 512, "conv5_3": 512}, {"conv4_3": 8, "conv5_3": 16})
     backbone.require(None)
     backbone.require("conv4_3")
     with pytest.raises(UsageError, match="no feature map 'conv53': did you mean 'conv5_3'"):
