@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -24,10 +25,10 @@ from neocog.checkpoint import (
     sweep,
 )
 from neocog.data.dataset import Dataset
-from neocog.data.loader import Loader
+from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
-from neocog.errors import CheckpointError, UsageError
+from neocog.errors import CheckpointError, DataError, UsageError
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import JsonLines, write_atomic
 from neocog.predict import STRIDE, Predictor
@@ -172,6 +173,7 @@ class Run:
         if self.training.progress() >= 1:
             self._finish()
             return
+        self._warm_up()
         saved = time.monotonic()
         for step in fit(self.training, self.loader):
             self._log(step)
@@ -183,6 +185,14 @@ class Run:
                 saved = time.monotonic()
             yield Moment(step, evaluation, best, self._remaining(step))
         self._finish()
+
+    def _warm_up(self) -> None:
+        """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
+        model: Any = copy.deepcopy(self.model).train()
+        with suppress(DataError):  # the picture cannot be read: the loader will say so
+            recipe = self.options.augmentation.recipe(self.options.size)
+            batch = collate([recipe(self.data[0])], stride=STRIDE).to(self.machine.device)
+            torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()  # type: ignore[no-untyped-call]
 
     def _disjoint(self) -> bool:
         """Whether validation pictures are kept apart from training: only then may they choose the weights."""
