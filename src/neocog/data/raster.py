@@ -2,7 +2,8 @@
 
 A layer (one object or distractor) is a row of floats, its columns named below. Layers are painted back to
 front; one that would hide too much of an object below it is moved to its next candidate position, and left
-out when it has none left. So whatever can be seen is in the truth.
+out when it has none left. So whatever can be seen is in the truth. Of two positions that do, the one that
+hides less is taken: most objects are whole, some are half covered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ COLUMNS = 18
 WINDOW = 0.58  # no outline reaches further from its centre, in diameters (Jung: at most 1 / sqrt 3)
 FADE = 0.07  # how far the shadow round a shape reaches, in diameters, but at least LEAST_FADE pixels
 LEAST_FADE = 1.5
+
+CHOICES = 2  # positions that fit a layer, of which it takes the one that hides least
 
 Array = Any  # Numba infers the types of arrays and scalars; render.py states what goes in
 Scalar = Any
@@ -111,6 +114,41 @@ def _measure(
 
 
 @njit(cache=True, nogil=True)
+def _place(
+    layer: Array,
+    table: Array,
+    candidates: Array,
+    reach: float,
+    share: float,
+    distance: Array,
+    owner: Array,
+    covered: Array,
+    visible: Array,
+    least: Array,
+) -> int:
+    """Which candidate position (T, 2) to take, or -1 for none.
+
+    Of the first CHOICES that leave enough of every layer in sight, the one that hides least.
+    """
+    chosen, fewest, fitting = -1, owner.size + 1, 0
+    for attempt in range(len(candidates)):
+        cx, cy = candidates[attempt]
+        area = _measure(layer, table, cx, cy, reach, distance, owner, covered)
+        fits = covered.sum() >= max(share * area, 1.0)
+        for below in range(1, len(covered)):
+            if covered[below] > 0 and visible[below] - covered[below] < least[below]:
+                fits = False
+        if fits:
+            fitting += 1
+            hidden = covered[1:].sum()
+            if hidden < fewest:
+                chosen, fewest = attempt, hidden
+            if hidden == 0 or fitting == CHOICES:
+                break
+    return chosen
+
+
+@njit(cache=True, nogil=True)
 def _paint(
     layer: Array, cx: float, cy: float, mark: int, distance: Array, canvas: Array, owner: Array
 ) -> None:
@@ -190,20 +228,17 @@ def draw(
     least = np.zeros(count + 1, dtype=np.float64)
     for index in range(count):
         layer, table = layers[index], tables[int(layers[index, TABLE])]
-        for attempt in range(candidates.shape[1]):
-            cx, cy = candidates[index, attempt]
-            area = _measure(layer, table, cx, cy, reach, distance, owner, covered)
-            fits = covered.sum() >= max(share * area, 1.0)
-            for below in range(1, index + 1):
-                if covered[below] > 0 and visible[below] - covered[below] < least[below]:
-                    fits = False
-            if fits:
-                for below in range(1, index + 1):
-                    visible[below] -= covered[below]
-                visible[index + 1] = covered.sum()
-                least[index + 1] = share * area if layer[OBJECT] > 0 else 0.0
-                _paint(layer, cx, cy, index + 1, distance, canvas, owner)
-                break
+        chosen = _place(
+            layer, table, candidates[index], reach, share, distance, owner, covered, visible, least
+        )
+        if chosen < 0:
+            continue
+        cx, cy = candidates[index, chosen]
+        area = _measure(layer, table, cx, cy, reach, distance, owner, covered)
+        visible -= covered
+        visible[index + 1] = covered.sum()
+        least[index + 1] = share * area if layer[OBJECT] > 0 else 0.0
+        _paint(layer, cx, cy, index + 1, distance, canvas, owner)
     image = np.empty((side, side, 3), dtype=np.uint8)
     _light(canvas, light, noise, seed, image)
     return image, owner, _bounds(owner, count)

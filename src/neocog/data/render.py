@@ -20,7 +20,7 @@ from neocog.data.shapes import BLOBS, CLASSES, REACH, tables
 from neocog.ops.rng import generator
 from neocog.types import SampleKey
 
-VERSION = 1  # raise it whenever any picture or truth changes
+VERSION = 2  # raise it whenever any picture or truth changes
 
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "violet", "pink")
 TEXTURES = ("solid", "stripes", "checker", "dots", "rings", "speckle")
