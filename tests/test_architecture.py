@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files"},
+    {"types", "files", "precision"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from neocog.data.dataset import require_classes
 from neocog.data.open import open_data
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import write_atomic
@@ -53,6 +54,7 @@ def compare(
     Budgets count optimisation only; compilation, validation and test are outside. Each training is a run
     folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and may show it.
     """
+    test_data = open_data(plans[0].data, test_split)
     trials: list[Trial] = []
     for plan in plans:
         for seed in seeds:
@@ -60,15 +62,15 @@ def compare(
             folder = out / f"{options.model}-{options.backbone}-seed{seed}"
             folder.mkdir(parents=True)
             run = Run(folder, options, machine)
+            require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):
                 pass
-            test = evaluate(load(folder, machine.device), open_data(options.data, test_split))
+            test = evaluate(load(folder, machine.device, options.training.precision), test_data)
             trial = Trial(options, folder, run.training.elapsed, run.training.step, test, _peak_memory_mb())
             trials.append(trial)
             yield trial
     table = tabulate(trials)
     write_atomic(out / "compare.json", json.dumps(table, indent=2) + "\n")
-    test_data = open_data(plans[0].data, test_split)
     tests: dict[str, Evaluation] = {}
     for trial in trials:
         tests.setdefault(trial.options.model, trial.test)  # the first seed stands for all in pictures
@@ -100,6 +102,7 @@ def _row(trials: Sequence[Trial]) -> dict[str, Any]:
         "backbone": options.backbone,
         "parameters": parameters,
         "gflops": gflops,
+        "precision": results[0]["precision"],
         "train_seconds": mean(trial.seconds for trial in trials),
         "steps": round(mean(trial.steps for trial in trials)),
         "seeds": [trial.options.training.seed for trial in trials],

@@ -32,6 +32,7 @@ class Evaluation:
     truths: tuple[Objects, ...]
     predictions: tuple[Detections, ...]
     faults: tuple[str, ...]  # images that could not be read, one line each
+    precision: str  # arithmetic of the network: f32 or bf16
 
     @property
     def images(self) -> int:
@@ -63,6 +64,7 @@ class Evaluation:
             "images": self.images,
             "metrics": self.metrics,
             "per_class": per_class,
+            "precision": self.precision,
             "ms_per_image": {
                 "total": network + decode,
                 "proposals": None,
@@ -99,6 +101,7 @@ def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: in
         truths=truths,
         predictions=tuple(predictions),
         faults=tuple(loader.faults),
+        precision="bf16" if predictor.bf16 else "f32",
     )
 
 

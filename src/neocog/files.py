@@ -190,7 +190,7 @@ class JsonLines:
 
     def append(self, record: Mapping[str, Any]) -> str | None:
         """Add one line. Returns a warning of one line at the first line lost, None otherwise."""
-        line = json.dumps(_finite(record), sort_keys=True, allow_nan=False).encode() + b"\n"
+        line = json.dumps(finite(record), sort_keys=True, allow_nan=False).encode() + b"\n"
         try:
             self._write(line)
         except OSError as error:
@@ -220,12 +220,12 @@ class JsonLines:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def _finite(value: Any) -> Any:
-    """The same record with null in place of what JSON cannot say."""
+def finite(value: Any) -> Any:
+    """The same value with null in place of the numbers that JSON cannot say."""
     if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 

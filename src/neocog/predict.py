@@ -18,6 +18,7 @@ from neocog.data.images import read_image
 from neocog.data.loader import collate
 from neocog.errors import CheckpointError, NeocogError
 from neocog.fold import fold_batchnorm
+from neocog.precision import uses_bf16
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, SampleKey
 from neocog.weights import find_model, load_model, restore_weights
@@ -102,13 +103,22 @@ class Predictor:
         classes: Sequence[str],
         size: tuple[int, int],
         config: dict[str, Any] | None = None,
+        precision: str = "auto",
     ) -> None:
-        """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored."""
+        """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored.
+
+        `precision`: auto, f32 or bf16, see `neocog.precision`; UsageError for another word.
+        """
         own = copy.deepcopy(model).eval().requires_grad_(False)
         self.model: Any = fold_batchnorm(own, _try_out).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(size)
+        self.bf16 = uses_bf16(precision, self.device)
+        if self.bf16:  # autocast would convert these weights again for every picture
+            for layer in self.model.modules():
+                if isinstance(layer, nn.Conv2d | nn.Linear):
+                    layer.to(torch.bfloat16)
 
     def predict(self, image: np.ndarray | str | Path) -> Prediction:
         """Detections in one picture: a file, or a uint8 RGB array (H, W, 3)."""
@@ -130,7 +140,8 @@ class Predictor:
         """Detections of each image of a batch, in original pixels, and the time they took."""
         batch = batch.to(self.device).without_targets()
         began = self._now()
-        output = self.model(batch)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.model(batch)
         middle = self._now()
         found = self.model.decode(output, batch)
         ended = self._now()
@@ -154,14 +165,14 @@ def _try_out(model: nn.Module) -> None:
     model(Batch(images, (size,), None, (Frame(size, size),), (SampleKey(0, 0, 0),)))
 
 
-def load(path: str | Path, device: str | torch.device = "cpu") -> Predictor:
+def load(path: str | Path, device: str | torch.device = "cpu", precision: str = "auto") -> Predictor:
     """A trained model from a run folder or a model folder. Raises CheckpointError with one line."""
     folder = find_model(Path(path))
     config, weights = load_model(folder)
     model = build(config, folder)
     restore_weights(model, weights, folder / "model.safetensors")
     size = config["size"]
-    return Predictor(model.to(device), config["classes"], (size[0], size[1]), config)
+    return Predictor(model.to(device), config["classes"], (size[0], size[1]), config, precision)
 
 
 def build(config: dict[str, Any], folder: Path) -> nn.Module:

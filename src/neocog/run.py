@@ -24,7 +24,7 @@ from neocog.checkpoint import (
     save_checkpoint,
     sweep,
 )
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
@@ -123,9 +123,9 @@ def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]
 
 
 def default_augmentation(data: Dataset) -> Augmentation:
-    """Flips, scale and colour for photographs; generated pictures vary enough, and are only flipped."""
+    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
     if isinstance(data, Scenes):
-        return Augmentation(scale=None, colour=False)
+        return Augmentation(vertical_flip=True, scale=None, colour=False)
     return Augmentation()
 
 
@@ -140,6 +140,8 @@ class Run:
         self.out, self.options, self.machine = out, options, machine
         self.data = open_data(options.data, options.train_split, strict=machine.strict)
         self.validation = None if options.val_split is None else open_data(options.data, options.val_split)
+        if self.validation is not None:
+            require_classes(self.validation, self.data.classes, "the training split")
         self.selects = self.validation is not None and self._disjoint()
         torch.manual_seed(options.training.seed)
         self.model = create(options.model, self.data.classes, options.backbone, options.options)
@@ -226,7 +228,9 @@ class Run:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.average)
-        return Predictor(model, self.data.classes, self.options.size, self.config())
+        return Predictor(
+            model, self.data.classes, self.options.size, self.config(), self.options.training.precision
+        )
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from neocog.errors import NumbersError, UsageError
+from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
 
 
@@ -31,13 +32,14 @@ class TrainOptions:
     warmup: float = 0.05  # share of the budget in which the learning rate rises
     clip: float = 10.0  # largest norm of the whole gradient
     ema: float = 0.998  # decay of the averaged weights
-    precision: Literal["auto", "f32", "bf16"] = "auto"
+    precision: Precision = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
         given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
         if len(given) > 1:
             raise UsageError(f"give one budget, not {' and '.join('--' + name for name in given)}")
+        check_precision(self.precision)
         for name in (*given, "batch", "lr", "clip"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"--{name} must be positive, not {getattr(self, name)}")
@@ -59,14 +61,6 @@ class Step:
     waited: float  # of these, spent waiting for data
 
 
-def supports_bf16(device: torch.device) -> bool:
-    """Whether this device multiplies bf16 matrices in hardware."""
-    if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
-    return device.type == "cpu" and probe is not None and bool(probe())
-
-
 class Training:
     """Everything that changes while training: network, averaged weights, optimizer, step count, time used."""
 
@@ -76,11 +70,13 @@ class Training:
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, options)
-        self.average = {name: value.detach().clone() for name, value in model.state_dict().items()}
+        state = model.state_dict()
+        self.average = {name: value.detach().clone() for name, value in state.items()}
+        pairs = [(self.average[name], value) for name, value in state.items()]
+        self._real = tuple(zip(*((a, v) for a, v in pairs if v.is_floating_point()), strict=True))
+        self._counts = [(a, v) for a, v in pairs if not v.is_floating_point()]
         self.step, self.elapsed = 0, 0.0
-        self.bf16 = options.precision == "bf16" or (
-            options.precision == "auto" and supports_bf16(self.device)
-        )
+        self.bf16 = uses_bf16(options.precision, self.device)
 
     def progress(self) -> float:
         """Share of the budget used so far."""
@@ -100,13 +96,10 @@ class Training:
     def update_average(self) -> None:
         """Move the averaged weights towards the network's; early on faster, so that they forget the start."""
         decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
-        state = self.model.state_dict()
-        floating = [name for name, value in state.items() if value.is_floating_point()]
-        torch._foreach_lerp_(
-            [self.average[name] for name in floating], [state[name] for name in floating], 1 - decay
-        )
-        for name in state.keys() - set(floating):
-            self.average[name].copy_(state[name])
+        averages, values = self._real
+        torch._foreach_lerp_(averages, values, 1 - decay)
+        for average, value in self._counts:
+            average.copy_(value)
 
 
 def build_optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:

@@ -225,6 +225,11 @@ class Batch:
     def __len__(self) -> int:
         return len(self.sizes)
 
+    @property
+    def limits(self) -> Tensor:
+        """The true width, height, width, height of each picture (B, 4) float32: the largest corners."""
+        return torch.tensor([[w, h, w, h] for h, w in self.sizes], device=self.images.device).float()
+
     def without_targets(self) -> Batch:
         return replace(self, targets=None)
 

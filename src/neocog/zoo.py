@@ -76,6 +76,7 @@ def _faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
     small = side <= SMALL
     return replace(
         options,
+        pool=5,
         align=True,
         norm=True,
         rpn=RPNOptions(

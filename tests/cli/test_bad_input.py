@@ -124,6 +124,31 @@ def test_an_empty_data_set_and_a_missing_path(
         assert error.count("\n") == 1 and str(path) in error and words in error, error
 
 
+def test_splits_with_other_class_lists_are_refused(
+    clean: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Label 3 of one list is another thing in the other: a number over both would mean nothing."""
+    splits = {name: Scenes("std", name, count=4) for name in ("train", "val", "test")}
+    write_dataset(splits, tmp_path / "coco", "coco")
+    for name in ("val", "test"):
+        (path,) = (tmp_path / "coco").rglob(f"*{name}*.json")
+        path.write_text(path.read_text().replace('"disc"', '"dish"'))
+    data = ["--data", str(tmp_path / "coco")]
+    run = ["train", "faster-rcnn", *data, "--out", str(tmp_path / "run"), *TRAIN]
+    evaluate = ["evaluate", str(tmp_path / "run"), "--split", "test"]
+    compare = ["compare", "faster-rcnn", *data, "--out", str(tmp_path / "c"), "--val-split", "none"]
+    for words, code in ((run, 3), ([*run, "--overwrite", "--val-split", "none"], 0), (evaluate, 3)):
+        capfd.readouterr()
+        assert main(words) == code
+        error = capfd.readouterr().err
+        assert code == 0 or (error.count("\n") == 1 and "dish" in error and "are not those of" in error), (
+            error
+        )
+    assert main([*compare, "--size", "64", "--steps", "1", "--workers", "0"]) == 3
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1 and "split 'test'" in error and "the training split" in error
+
+
 def test_prediction_skips_what_it_cannot_read(
     clean: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

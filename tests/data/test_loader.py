@@ -7,7 +7,7 @@ import os
 import pickle
 import signal
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
@@ -207,6 +207,47 @@ def test_impossible_options_are_refused(options: dict[str, int]) -> None:
 def test_prediction_has_no_targets(workers: int) -> None:
     (batch,) = evaluation_batches(Memory(count=3, with_targets=False), JUDGE, batch_size=3, workers=workers)
     assert batch.targets is None and len(batch) == 3
+
+
+@dataclass(frozen=True)
+class Counted(Memory):
+    """Notes which pictures are read, and gives a mask that no batch needs."""
+
+    reads: list[int] = field(default_factory=list)
+
+    def __getitem__(self, index: int) -> Sample:
+        self.reads.append(index)
+        sample = super().__getitem__(index)
+        return replace(sample, mask=np.zeros(sample.image.shape[:2], np.uint8))
+
+
+@pytest.mark.parametrize("rooms", [0, 4, 11])
+def test_training_keeps_the_pictures_there_is_room_for(rooms: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three epochs read a picture that is kept once, any other thrice; the batches are the same bits."""
+    largest = 80 * 70 * 3
+    monkeypatch.setattr("neocog.data.loader.MEMORY", rooms * largest)
+    data = Counted()
+    batches = list(Loader(data, TRAIN, batch_size=11, steps=3))
+    assert all(map(same, Loader(Memory(), TRAIN, batch_size=11, steps=3), batches))
+    read = sorted(Counter(data.reads).values())
+    assert read.count(1) >= rooms and set(read) <= {1, 3} and len(read) == 11
+    assert rooms > 0 or read == [3] * 11
+
+
+def test_a_picture_that_is_kept_cannot_be_written_to() -> None:
+    def spoil(sample: Sample) -> Sample:
+        sample.image[:] = 0
+        return sample
+
+    with pytest.raises(ValueError, match="read-only"):
+        list(Loader(Memory(), spoil, batch_size=2, steps=1))
+
+
+def test_an_evaluation_keeps_nothing() -> None:
+    data = Counted()
+    loader = evaluation_batches(data, JUDGE, batch_size=4)
+    assert all(map(same, list(loader), list(loader)))
+    assert data.reads == [*range(11), *range(11)]
 
 
 class Threads(Memory):

@@ -44,7 +44,7 @@ class Backbone(nn.Module, ABC):
 
     def normalise(self, images: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 1], shifted and scaled to what the first layer expects."""
-        return (images - self.mean) / self.std
+        return (images - self.mean).div_(self.std)  # one new tensor, not two
 
     def require(self, level: str | None) -> None:
         """Raise UsageError unless `level` names one of the maps (None stands for all)."""

@@ -55,7 +55,7 @@ class Merge(nn.Module):
 class Compact(Backbone):
     """Maps `c2`, `c3`, `c4` at strides 4, 8, 16; `p3` and `p2` at 8 and 4 again, with the context of `c4`."""
 
-    def __init__(self, widths: tuple[int, int, int, int, int, int] = (32, 48, 96, 128, 96, 64)) -> None:
+    def __init__(self, widths: tuple[int, int, int, int, int, int] = (16, 48, 96, 128, 96, 48)) -> None:
         """`widths`: channels of the stem, of the three stages, of `p3` and of `p2`."""
         stem, c2, c3, c4, p3, p2 = widths
         super().__init__(

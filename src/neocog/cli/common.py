@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from neocog.errors import DeviceError, UsageError
+from neocog.files import finite
 
 if TYPE_CHECKING:
     import torch
@@ -29,6 +29,13 @@ ThreadsOption = Annotated[
 DeviceOption = Annotated[
     str,
     typer.Option("--device", metavar="NAME", help="auto, cpu, cuda or cuda:N (auto: a GPU if there is one)."),
+]
+
+PrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision", metavar="auto|f32|bf16", help="Arithmetic (auto: bf16 where the hardware has it)."
+    ),
 ]
 
 _OURS = ("run.json", "compare.json", "predictions.json")
@@ -73,7 +80,7 @@ def write_json(value: Any, target: str | None) -> None:
     """
     if target is None:
         return
-    text = json.dumps(_finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if target == "-":
         sys.stdout.write(text)
         return
@@ -81,16 +88,6 @@ def write_json(value: Any, target: str | None) -> None:
         Path(target).write_text(text, encoding="utf-8", errors="backslashreplace")
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
         raise UsageError(f"--json {target}: cannot be written ({error.strerror})") from error
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {str(key): _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def print_table(

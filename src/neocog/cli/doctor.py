@@ -68,7 +68,7 @@ def machine() -> dict[str, Any]:
     """Versions, threads and devices, by name."""
     import torch
 
-    from neocog.train import supports_bf16
+    from neocog.precision import supports_bf16
     from neocog.version import __version__
 
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()

@@ -11,6 +11,7 @@ import typer
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
+    PrecisionOption,
     ThreadsOption,
     find_device,
     output,
@@ -34,30 +35,28 @@ def evaluate(
     workers: WorkersOption = 0,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     strict: StrictOption = False,
     json: JsonOption = None,
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
     from neocog.cli.tables import print_data, print_evaluation
+    from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import DataError, UsageError
+    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
 
     use_threads(threads)
-    predictor = load(run, find_device(device))
+    predictor = load(run, find_device(device), precision)
     description = run / "run.json"
     if data is None:
         if not description.exists():
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         data = str(json_module.loads(description.read_text())["options"]["data"])
     opened = open_data(data, split, strict=strict)
-    if tuple(opened.classes) != predictor.classes:
-        raise DataError(
-            f"{data}: its classes ({', '.join(opened.classes)}) are not those of the model "
-            f"({', '.join(predictor.classes)})"
-        )
+    require_classes(opened, predictor.classes, "the model")
     file = output(json)
     print_data(opened, file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers)

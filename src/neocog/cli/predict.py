@@ -12,6 +12,7 @@ import typer
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
+    PrecisionOption,
     ThreadsOption,
     find_device,
     output,
@@ -37,6 +38,7 @@ def predict(
     strict: StrictOption = False,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
+    precision: PrecisionOption = "auto",
     json: JsonOption = None,
 ) -> None:
     """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
@@ -45,7 +47,7 @@ def predict(
     from neocog.predict import load
 
     use_threads(threads)
-    predictor = load(run, find_device(device))
+    predictor = load(run, find_device(device), precision)
     paths = list(find_images(sources))
     folder = prepare_out(out, overwrite=overwrite)
     file = output(json)

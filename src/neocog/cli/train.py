@@ -9,6 +9,7 @@ import typer
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
+    PrecisionOption,
     SeedOption,
     ThreadsOption,
     find_device,
@@ -26,7 +27,6 @@ from neocog.cli.training import (
     MinutesOption,
     OutOption,
     OverwriteOption,
-    PrecisionOption,
     SetOption,
     SizeOption,
     StepsOption,

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from neocog.errors import UsageError
-
 if TYPE_CHECKING:
     from neocog.run import RunOptions
 
@@ -40,9 +38,6 @@ WeightsOption = Annotated[
     typer.Option(
         "--weights", metavar="imagenet|FILE", help="Start the backbone from published weights or a file."
     ),
-]
-PrecisionOption = Annotated[
-    str, typer.Option("--precision", metavar="auto|f32|bf16", help="Arithmetic of training.")
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
 SetOption = Annotated[
@@ -76,8 +71,6 @@ def run_options(
 
     entry = MODELS[known(model, MODELS, "model")]
     backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
-    if given.get("precision") not in (None, "auto", "f32", "bf16"):
-        raise UsageError(f"--precision {given['precision']}: give auto, f32 or bf16")
     opened = open_data(data, train_split)
     fitted = default_size(backbone, opened) if size is None else (size, size)
     return RunOptions(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
+from neocog.errors import DataError
 from neocog.types import Objects, Sample
 
 
@@ -44,3 +46,12 @@ class Dataset(Protocol):
 
     def objects(self, index: int) -> Objects:
         """The truth of one image, without decoding its pixels."""
+
+
+def require_classes(data: Dataset, classes: Sequence[str], of: str) -> None:
+    """Raise DataError unless the data set has these classes in this order; `of` says whose they are."""
+    if tuple(data.classes) != tuple(classes):
+        raise DataError(
+            f"{data.name}, split '{data.split}': its classes ({', '.join(data.classes)}) are not those of "
+            f"{of} ({', '.join(classes)}); give both one list"
+        )

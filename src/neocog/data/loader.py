@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -22,6 +23,9 @@ from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
 from neocog.types import Batch, Frame, Objects, Sample, SampleKey
+
+MEMORY = 512 << 20
+"""Bytes of decoded pictures that training keeps, over all workers; what is over is read again."""
 
 FAULT_LIMIT = 0.1
 """The share of a data set's pictures that may be unreadable before loading stops."""
@@ -69,7 +73,8 @@ class Loader:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
         self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle)
-        self._reader = _Reader(dataset, transform, stride)
+        memory = MEMORY // max(workers, 1) if shuffle else 0  # one pass reads nothing twice
+        self._reader = _Reader(_Memory(dataset, memory), transform, stride)
         self._workers = workers
         self._idle: Pool[_Request, _Packed] | None = None
 
@@ -79,17 +84,20 @@ class Loader:
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises DataError when a worker dies, or when more than a tenth of all pictures cannot be read."""
-        for packed in self._packed():
+        if self._workers == 0:
+            return self._batches(map(self._reader, self._plan))
+        # An iteration that runs to its end leaves its processes to the next; any other ends them. They are
+        # started here, as a process should not be forked from a thread.
+        pool, self._idle = self._idle or Pool(self._reader, self._workers), None
+        return _one_ahead(self._batches(self._answers(pool)))
+
+    def _batches(self, answers: Iterator[_Packed]) -> Iterator[Batch]:
+        for packed in answers:
             self._note(packed.faults)
             if packed.keys:
                 yield _unpack(packed)
 
-    def _packed(self) -> Iterator[_Packed]:
-        if self._workers == 0:
-            yield from map(self._reader, self._plan)
-            return
-        # An iteration that runs to its end leaves its processes to the next; any other ends them.
-        pool, self._idle = self._idle or Pool(self._reader, self._workers), None
+    def _answers(self, pool: Pool[_Request, _Packed]) -> Iterator[_Packed]:
         try:
             yield from pool.map(self._plan)
         except WorkerDied as death:
@@ -113,6 +121,15 @@ class Loader:
                 f"{self._name}: {len(self._faulty)} of {self._count} images cannot be read, more than "
                 f"{FAULT_LIMIT:.0%}; run `neocog data check` on it. The last: {self.faults[-1]}"
             )
+
+
+def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
+    """The same, while a thread receives the next one: it waits for a pipe, and needs little of the CPU."""
+    with ThreadPoolExecutor(1) as receiver:
+        coming = receiver.submit(next, batches, None)
+        while (batch := coming.result()) is not None:
+            coming = receiver.submit(next, batches, None)
+            yield batch
 
 
 def evaluation_batches(
@@ -185,11 +202,34 @@ class _Packed(NamedTuple):
     faults: tuple[tuple[int, str], ...]
 
 
+class _Memory:
+    """Samples of a data set, kept as they were first read until there is no room for more.
+
+    Nothing is ever put out for something newer: over a permutation of everything that would only cost.
+    """
+
+    def __init__(self, dataset: Dataset, room: int) -> None:
+        self._dataset, self._room = dataset, room
+        self._kept: dict[int, Sample] = {}
+
+    def __getitem__(self, index: int) -> Sample:
+        """Without its mask, of which a batch has none. The picture that is kept cannot be written to."""
+        kept = self._kept.get(index)
+        if kept is not None:
+            return kept
+        sample = replace(self._dataset[index], mask=None)
+        if sample.image.nbytes <= self._room:
+            self._room -= sample.image.nbytes
+            sample.image.setflags(write=False)
+            self._kept[index] = sample
+        return sample
+
+
 @dataclass(frozen=True, slots=True)
 class _Reader:
     """Reads, transforms and packs one step's samples: what a worker does."""
 
-    dataset: Dataset
+    samples: _Memory
     transform: Callable[[Sample], Sample]
     stride: int
 
@@ -197,7 +237,7 @@ class _Reader:
         samples, faults = [], []
         for key in request.keys:
             try:
-                samples.append(self.transform(replace(self.dataset[key.index], key=key)))
+                samples.append(self.transform(replace(self.samples[key.index], key=key)))
             except DataError as error:
                 faults.append((key.index, str(error)))
         return _pack(request.step, samples, tuple(faults), self.stride)
@@ -237,8 +277,10 @@ def _unpack(packed: _Packed) -> Batch:
     if packed.objects is not None:
         parts = (torch.split(torch.from_numpy(values), list(packed.counts)) for values in packed.objects)
         targets = tuple(Objects(*fields) for fields in zip(*parts, strict=True))
+    images = packed.images.astype(np.float32)
+    images /= 255  # as torch does, but on one thread: this runs beside a training step
     return Batch(
-        images=torch.div(torch.from_numpy(packed.images), 255).permute(0, 3, 1, 2),
+        images=torch.from_numpy(images).permute(0, 3, 1, 2),
         sizes=packed.sizes,
         targets=targets,
         frames=packed.frames,

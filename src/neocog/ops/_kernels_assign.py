@@ -10,7 +10,40 @@ Floats = NDArray[np.float32]
 
 
 @njit(cache=True, nogil=True)
-def overlaps(boxes: Floats, objects: Floats, usable: NDArray[np.bool_]) -> Floats:
+def assign(
+    boxes: Floats,
+    objects: Floats,
+    usable: NDArray[np.bool_],
+    positive: float,
+    negative: float,
+    force_best: bool,
+) -> NDArray[np.int64]:
+    """The object (N, 4) of each box (A, 4), or -1 (background), or -2 (neither, or not usable)."""
+    iou = _overlaps(boxes, objects, usable)
+    count = len(boxes)
+    best = np.zeros(count, iou.dtype)
+    result = np.full(count, -1, np.int64)
+    for n in range(len(objects)):
+        for a in range(count):
+            if iou[n, a] > best[a]:
+                best[a] = iou[n, a]
+                result[a] = n
+    for a in range(count):
+        if not usable[a]:
+            result[a] = -2
+        elif best[a] < positive:
+            result[a] = -1 if best[a] < negative else -2
+    if force_best:
+        for n in range(len(objects)):
+            peak = iou[n].max()
+            for a in range(count):
+                if peak > 0 and iou[n, a] == peak:
+                    result[a] = _best(iou, a)
+    return result
+
+
+@njit(cache=True, nogil=True)
+def _overlaps(boxes: Floats, objects: Floats, usable: NDArray[np.bool_]) -> Floats:
     """IoU (N, A) of objects (N, 4) with boxes (A, 4); 0 for boxes that are not usable."""
     count = len(boxes)
     result = np.zeros((len(objects), count), boxes.dtype)
@@ -25,29 +58,6 @@ def overlaps(boxes: Floats, objects: Floats, usable: NDArray[np.bool_]) -> Float
                 shared = w * h
                 area = (boxes[a, 2] - boxes[a, 0]) * (boxes[a, 3] - boxes[a, 1])
                 result[n, a] = shared / (own + area - shared)
-    return result
-
-
-@njit(cache=True, nogil=True)
-def assign(iou: Floats, positive: float, negative: float, force_best: bool) -> NDArray[np.int64]:
-    """From IoU (N, A): the object of each box (A,), or -1 (background), or -2 (neither)."""
-    objects, count = iou.shape
-    best = np.zeros(count, iou.dtype)
-    result = np.full(count, -1, np.int64)
-    for n in range(objects):
-        for a in range(count):
-            if iou[n, a] > best[a]:
-                best[a] = iou[n, a]
-                result[a] = n
-    for a in range(count):
-        if best[a] < positive:
-            result[a] = -1 if best[a] < negative else -2
-    if force_best:
-        for n in range(objects):
-            peak = iou[n].max()
-            for a in range(count):
-                if peak > 0 and iou[n, a] == peak:
-                    result[a] = _best(iou, a)
     return result
 
 

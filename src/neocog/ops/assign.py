@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neocog.ops.boxes import coverage, iou
@@ -33,18 +34,15 @@ def assign(
     not count as an object's best. Ignored objects (difficult, crowd) are answered for by nobody, and a
     background box of which they cover half or more is UNUSED.
     """
+    by_device = _assign_numba if boxes.device.type == "cpu" else _assign_torch
+    if not objects.ignore.any():
+        return by_device(boxes, objects.boxes, positive, negative, force_best, usable)
     real = torch.nonzero(~objects.ignore).squeeze(1)
-    if len(boxes) == 0 or len(real) == 0:
-        result = torch.full((len(boxes),), NEGATIVE, dtype=torch.int64, device=boxes.device)
-    else:
-        by_device = _assign_numba if boxes.device.type == "cpu" else _assign_torch
-        result = by_device(boxes, objects.boxes[real], positive, negative, force_best, usable)
+    result = by_device(boxes, objects.boxes[real], positive, negative, force_best, usable)
+    if len(real):
         result = torch.where(result >= 0, real[result.clamp(min=0)], result)
-    if objects.ignore.any():
-        hidden = coverage(boxes, objects.boxes[objects.ignore]).amax(dim=1) >= 0.5
-        result[hidden & (result == NEGATIVE)] = UNUSED
-    if usable is not None:
-        result[~usable] = UNUSED
+    hidden = coverage(boxes, objects.boxes[objects.ignore]).amax(dim=1) >= 0.5
+    result[hidden & (result == NEGATIVE)] = UNUSED
     return result
 
 
@@ -54,14 +52,17 @@ def _assign_numba(
     from neocog.ops import _kernels_assign
 
     mask = np.ones(len(boxes), dtype=bool) if usable is None else usable.numpy()
-    overlaps = _kernels_assign.overlaps(boxes.contiguous().numpy(), objects.contiguous().numpy(), mask)
-    return torch.from_numpy(_kernels_assign.assign(overlaps, positive, negative, force_best))
+    arrays = boxes.contiguous().numpy(), objects.contiguous().numpy(), mask
+    return torch.from_numpy(_kernels_assign.assign(*arrays, positive, negative, force_best))
 
 
 def _assign_torch(
     boxes: Tensor, objects: Tensor, positive: float, negative: float, force_best: bool, usable: Tensor | None
 ) -> Tensor:
     """The same in plain torch, for any device."""
+    if len(boxes) == 0 or len(objects) == 0:
+        result = torch.full((len(boxes),), NEGATIVE, dtype=torch.int64, device=boxes.device)
+        return result if usable is None else torch.where(usable, result, UNUSED)
     overlaps = iou(boxes, objects)
     if usable is not None:
         overlaps = torch.where(usable[:, None], overlaps, 0.0)
@@ -72,7 +73,8 @@ def _assign_torch(
     if force_best:
         peak = overlaps.amax(dim=0)
         chosen |= ((overlaps == peak) & (peak > 0)).any(dim=1)
-    return torch.where(chosen, which, result)
+    result = torch.where(chosen, which, result)
+    return result if usable is None else torch.where(usable, result, UNUSED)
 
 
 def sample(
@@ -83,13 +85,14 @@ def sample(
     At most `positive_share` of `count` are positives, drawn without replacement; negatives fill up.
     """
 
-    def draw(wanted: Tensor, most: int) -> Tensor:
-        candidates = torch.nonzero(wanted).squeeze(1)
+    labels = assigned.cpu().numpy()
+
+    def draw(wanted: NDArray[np.bool_], most: int) -> NDArray[np.int64]:
+        candidates = np.flatnonzero(wanted)
         if len(candidates) <= most:
             return candidates
-        lots = np.sort(rng.choice(len(candidates), most, replace=False, shuffle=False))
-        return candidates[torch.from_numpy(lots).to(candidates.device)]
+        return candidates[np.sort(rng.choice(len(candidates), most, replace=False, shuffle=False))]
 
-    positives = draw(assigned >= 0, int(count * positive_share))
-    negatives = draw(assigned == NEGATIVE, count - len(positives))
-    return positives, negatives
+    positives = draw(labels >= 0, int(count * positive_share))
+    negatives = draw(labels == NEGATIVE, count - len(positives))
+    return torch.from_numpy(positives).to(assigned.device), torch.from_numpy(negatives).to(assigned.device)

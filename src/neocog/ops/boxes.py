@@ -34,12 +34,9 @@ def coverage(boxes: Tensor, regions: Tensor) -> Tensor:
     )
 
 
-def clip(boxes: Tensor, size: tuple[int, int]) -> Tensor:
-    """Boxes (..., 4) cut to a picture of `size` (height, width)."""
-    height, width = size
-    x = boxes[..., 0::2].clamp(0, width)
-    y = boxes[..., 1::2].clamp(0, height)
-    return torch.stack([x, y], dim=-1).flatten(-2)
+def clip(boxes: Tensor, limits: Tensor) -> Tensor:
+    """Boxes (..., 4) cut to pictures whose width, height, width, height (..., 4) are `limits`."""
+    return torch.minimum(boxes.clamp(min=0), limits)
 
 
 def shorter_side(boxes: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.ops.assign import assign, sample
+from neocog.ops.boxes import clip
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
 from neocog.ops.nms import batched_nms
@@ -130,10 +131,9 @@ def region_decode(
     classes = logits.shape[1] - 1
     scores = logits.softmax(dim=1)[:, :classes]
     region, label = torch.nonzero(scores > options.score, as_tuple=True)
-    boxes = coder.decode(deltas.view(-1, classes, 4)[region, label], regions.boxes[region])
     image, score = regions.images[region], scores[region, label]
-    limits = torch.tensor([[w, h, w, h] for h, w in batch.sizes], dtype=boxes.dtype, device=boxes.device)
-    boxes = torch.minimum(boxes.clamp(min=0), limits[image])
+    boxes = coder.decode(deltas.view(-1, classes, 4)[region, label], regions.boxes[region])
+    boxes = clip(boxes, batch.limits[image])
     keep = batched_nms(boxes, score, image * classes + label, options.nms)
     boxes, score, label, image = boxes[keep], score[keep], label[keep], image[keep]
     return [

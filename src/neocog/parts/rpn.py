@@ -16,7 +16,7 @@ from neocog.ops.assign import assign, sample
 from neocog.ops.boxes import clip, shorter_side
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
-from neocog.ops.nms import nms
+from neocog.ops.nms import batched_nms
 from neocog.ops.rng import generator
 from neocog.types import Batch, Proposals
 
@@ -86,21 +86,21 @@ class RPN(nn.Module):
         margins = logits[..., 0] - logits[..., 1]
         scores, order = margins.topk(min(before, margins.shape[1]), dim=1)
         chosen = deltas.gather(1, order[..., None].expand(-1, -1, 4))
-        boxes = self.coder.decode(chosen, anchors[order])
-        proposals = []
-        for box, score, size in zip(boxes, scores.sigmoid(), batch.sizes, strict=True):
-            box = clip(box, size)
-            large = shorter_side(box) >= self.options.shortest
-            box, score = box[large], score[large]
-            keep = nms(box, score, self.options.nms)[:after]
-            proposals.append(Proposals(box[keep], score[keep]))
-        return tuple(proposals)
+        boxes = clip(self.coder.decode(chosen, anchors[order]), batch.limits[:, None])
+        large = shorter_side(boxes) >= self.options.shortest
+        image = torch.nonzero(large)[:, 0]
+        boxes, scores = boxes[large], scores[large].sigmoid()
+        keep = batched_nms(boxes, scores, image, self.options.nms)
+        kept = image[keep]
+        best = [keep[kept == index][:after] for index in range(len(batch))]
+        return tuple(Proposals(boxes[own], scores[own]) for own in best)
 
     def loss(self, output: RPNOutput, batch: Batch) -> dict[str, Tensor]:
         """`rpn_objectness` and `rpn_boxes`, both divided by the number of anchors sampled (lambda = 1)."""
         if batch.targets is None:
             raise ValueError("RPN.loss needs a batch with targets")
         options, anchors = self.options, output.anchors
+        usable = {size: self._usable(anchors, size) for size in set(batch.sizes)}
         rows, labels, boxes, references, images = [], [], [], [], []
         for image, (target, size, key) in enumerate(zip(batch.targets, batch.sizes, batch.keys, strict=True)):
             assigned = assign(
@@ -109,7 +109,7 @@ class RPN(nn.Module):
                 positive=options.positive,
                 negative=options.negative,
                 force_best=True,
-                usable=self._usable(anchors, size),
+                usable=usable[size],
             )
             positives, negatives = sample(
                 assigned, options.samples, options.positive_share, generator(key, "rpn")
