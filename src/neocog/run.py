@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from neocog.backbones.backbone import freeze_batchnorm
 from neocog.backbones.weights import load_weights
 from neocog.checkpoint import (
     flatten_optimizer,
@@ -146,7 +147,9 @@ class Run:
         torch.manual_seed(options.training.seed)
         self.model = create(options.model, self.data.classes, options.backbone, options.options)
         if options.weights is not None:
-            load_weights(options.backbone, self.model.backbone, options.weights)  # type: ignore[arg-type]
+            backbone: Any = self.model.backbone
+            load_weights(options.backbone, backbone, options.weights)
+            freeze_batchnorm(backbone)  # a step's few pictures would spoil statistics of a million
         self.model.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.total_steps = self._total_steps()
         self.training = Training(self.model, options.training, self.total_steps)
