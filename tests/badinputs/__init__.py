@@ -195,13 +195,15 @@ def judge(planted: Sequence[Planted], command: Command, spot: Ground, out: Path)
 
 def words_for(command: Command, spot: Ground, out: Path, *, strict: bool = False) -> list[str]:
     """The command line of one command over the data set."""
-    data, result = str(spot.root), str(out / "result.json")
-    words = {
-        "check": ["data", "check", data, "--json", result],
-        "train": ["train", "faster-rcnn", "--data", data, "--out", str(out / "run"), *TRAIN],
-        "evaluate": ["evaluate", str(model()), "--data", data, "--split", "train", "--json", result],
-        "predict": ["predict", str(model()), str(spot.pictures[0].parent), "--out", str(out / "run")],
-    }[command]
+    data, result, run = str(spot.root), str(out / "result.json"), str(out / "run")
+    if command == "check":
+        words = ["data", "check", data, "--json", result]
+    elif command == "train":
+        words = ["train", "faster-rcnn", "--data", data, "--out", run, *TRAIN]
+    elif command == "evaluate":
+        words = ["evaluate", str(model()), "--data", data, "--split", "train", "--json", result]
+    else:
+        words = ["predict", str(model()), str(spot.pictures[0].parent), "--out", run]
     threads = ["--threads", "1"] if command in ("evaluate", "predict") else []
     return [*words, *threads, *(["--strict"] if strict else [])]
 
