@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from neocog.data.dataset import Dataset
 from neocog.data.loader import evaluation_batches
+from neocog.errors import NumbersError
 from neocog.metrics.coco import CocoResult, coco_average_precision
 from neocog.metrics.voc import VocResult, voc_average_precision
 from neocog.predict import STRIDE, Predictor, Timing
@@ -79,7 +81,7 @@ def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: in
     """Run a detector over a whole split and measure it.
 
     Times are per image in batches of `batch`, decoding of files excluded. Images that cannot be read are left
-    out of the numbers and listed.
+    out of the numbers and listed. Raises NumbersError where the network, a detection or a metric is not finite.
     """
     indices: list[int] = []
     predictions: list[Detections] = []
@@ -91,7 +93,7 @@ def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: in
         predictions += found
         timings.append(timing)
     truths = tuple(data.objects(index) for index in indices)
-    return Evaluation(
+    evaluation = Evaluation(
         data=data.name,
         split=data.split,
         indices=tuple(indices),
@@ -103,6 +105,17 @@ def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: in
         faults=tuple(loader.faults),
         precision="bf16" if predictor.bf16 else "f32",
     )
+    for name, value in evaluation.metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise NumbersError(f"{data.name}, split '{data.split}': {name} is not finite")
+    return evaluation
+
+
+def is_better(score: float | None, best: float | None) -> bool:
+    """Whether a score beats the best so far; one that is absent or not finite never does, nor stands in the way."""
+    if score is None or not math.isfinite(score):
+        return False
+    return best is None or not math.isfinite(best) or score > best
 
 
 def _areas(data: Dataset, indices: list[int]) -> list[np.ndarray] | None:

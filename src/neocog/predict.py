@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from pydantic import TypeAdapter, ValidationError
-from torch import nn
+from torch import Tensor, nn
 
 from neocog.data.images import read_image
 from neocog.data.loader import collate
-from neocog.errors import CheckpointError, NeocogError
+from neocog.errors import CheckpointError, NeocogError, NumbersError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, SampleKey
-from neocog.weights import find_model, load_model, restore_weights
+from neocog.weights import find_model, first_not_finite, load_model, restore_weights
 from neocog.zoo import MODELS, create
 
 if TYPE_CHECKING:
@@ -137,11 +137,17 @@ class Predictor:
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
-        """Detections of each image of a batch, in original pixels, and the time they took."""
+        """Detections of each image of a batch, in original pixels, and the time they took.
+
+        Raises NumbersError if the network computes something that is not finite: decoding would drop it, and
+        "nothing found" would be a wrong answer.
+        """
         batch = batch.to(self.device).without_targets()
         began = self._now()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.model(batch)
+        computed = self._now()
+        _require_finite({"output": output}, batch)
         middle = self._now()
         found = self.model.decode(output, batch)
         ended = self._now()
@@ -150,12 +156,38 @@ class Predictor:
             Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
             for one, frame in zip(found, batch.frames, strict=True)
         ]
-        return mapped, Timing((middle - began) * scale, (ended - middle) * scale)
+        _require_finite({"detections": mapped}, batch)
+        return mapped, Timing((computed - began) * scale, (ended - middle) * scale)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
+    """Raise NumbersError, naming the first tensor in there that is not finite, and the pictures."""
+    broken = first_not_finite(dict(_tensors(named)))
+    if broken is not None:
+        pictures = ", ".join(frame.source or "the picture" for frame in batch.frames)
+        remedy = "damaged weights, or numbers too large for them: try --precision f32"
+        raise NumbersError(f"{pictures}: the network's {broken} is not finite ({remedy})")
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dataclasses, mappings and sequences, by dotted name."""
+    if isinstance(value, Tensor):
+        yield name, value
+        return
+    parts: Any = ()
+    if is_dataclass(value):
+        parts = ((field.name, getattr(value, field.name)) for field in fields(value))
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, tuple | list):
+        parts = enumerate(value)
+    for key, part in parts:
+        yield from _tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def _try_out(model: nn.Module) -> None:
