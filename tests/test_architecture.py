@@ -16,16 +16,17 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision"},
+    {"types", "files", "precision", "convert_child"},
+    {"weights", "convert"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},
     {"models"},
     {"zoo", "testing"},
-    {"pictures", "explain", "checkpoint", "weights", "distributed", "predict", "fold"},
+    {"pictures", "explain", "checkpoint", "distributed", "predict", "fold"},
     {"evaluate"},
     {"reports"},
-    {"train", "run"},
+    {"train", "plan", "run"},
     {"compare"},
     {"export"},
     {"cli", "lab"},
@@ -34,16 +35,39 @@ LAYERS = [
 
 WITHIN_A_LAYER = {
     ("data", "transforms"),
-    ("checkpoint", "weights"),
-    ("predict", "weights"),
+    ("convert", "weights"),
     ("predict", "fold"),
     ("predict", "pictures"),
+    ("plan", "train"),
+    ("run", "plan"),
     ("run", "train"),
 }
 
-FORBIDDEN_MODULES = {"torchvision", "pickle", "cv2"}
-FORBIDDEN_CALLS = {"eval", "exec", "yaml.unsafe_load", "yaml.full_load"}
+FORBIDDEN_MODULES = set(
+    "torchvision cv2 pickle cloudpickle dill joblib marshal shelve dbm jsonpickle code runpy imp pip ctypes cffi "
+    "requests httpx aiohttp urllib3 socket ssl ftplib smtplib telnetlib xmlrpc asyncio webbrowser pty".split()
+)
+"""What loads objects, runs text as code, installs, or talks to a network."""
+
+FORBIDDEN_CALLS = set(
+    "eval exec compile __import__ os.system os.popen os.startfile tempfile.mktemp subprocess.getoutput "
+    "subprocess.getstatusoutput yaml.unsafe_load yaml.unsafe_load_all yaml.full_load yaml.full_load_all "
+    "torch.jit.load torch.hub.load torch.package.PackageImporter torch.utils.cpp_extension.load pandas.read_pickle "
+    "builtins.eval builtins.exec builtins.compile builtins.__import__ importlib.reload".split()
+)
+FORBIDDEN_BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn", "ctypes.", "torch.ops.load_library")
 SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+SAFE_FILTERS = {"'data'", "tarfile.data_filter"}
+
+ONLY_IN = {
+    "torch.load": {"convert_child.py"},  # the process without rights
+    "subprocess": {"convert.py"},  # which starts it
+    "urllib.request": {"backbones/weights.py"},  # the one downloader
+    "urllib.error": {"backbones/weights.py"},
+    "http": {"backbones/weights.py"},
+    "importlib": {"__init__.py"},  # of the package: the public names
+}
+"""What only these files may import or call."""
 
 
 def name_of(file: Path) -> str:
@@ -65,10 +89,17 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """Every call with the dotted name of what is called, as far as it is a name."""
+    """Every call with the full dotted name of what is called, whatever it was imported as."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield node, ast.unparse(node.func)
+            head, dot, rest = ast.unparse(node.func).partition(".")
+            yield node, known.get(head, head) + dot + rest
 
 
 def direction_faults(unit: str, tree: ast.AST) -> list[str]:
@@ -92,22 +123,37 @@ def direction_faults(unit: str, tree: ast.AST) -> list[str]:
 
 
 def call_faults(tree: ast.AST) -> list[str]:
-    """Calls that run text as code, or that load objects from a file."""
+    """Calls that run text as code or through a shell, load objects, or write where an archive says."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     safe = {one.name for one in classes if any(ast.unparse(base) in SAFE_LOADERS for base in one.bases)}
     faults = []
     for node, name in called(tree):
         given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-        if name in FORBIDDEN_CALLS:
+        words = {*map(ast.unparse, node.args), *given.values()}
+        last = name.rpartition(".")[2]
+        if name in FORBIDDEN_CALLS or name.startswith(FORBIDDEN_BEGINNINGS):
             faults.append(f"{node.lineno}: {name}")
-        if name == "yaml.load" and not {*map(ast.unparse, node.args), *given.values()} & (
-            safe | SAFE_LOADERS
-        ):
-            faults.append(f"{node.lineno}: yaml.load without a safe loader")
+        if name in ("yaml.load", "yaml.load_all") and not words & (safe | SAFE_LOADERS):
+            faults.append(f"{node.lineno}: {name} without a safe loader")
         if name == "torch.load" and given.get("weights_only") != "True":
             faults.append(f"{node.lineno}: torch.load without weights_only=True")
-        if name.endswith(".load") and given.get("allow_pickle", "False") != "False":
+        if last == "load" and given.get("allow_pickle", "False") != "False":
             faults.append(f"{node.lineno}: {name} with allow_pickle")
+        if given.get("shell", "False") != "False" or last == "create_subprocess_shell":
+            faults.append(f"{node.lineno}: {name} through a shell")
+        if last in ("extract", "extractall", "unpack_archive") and given.get("filter") not in SAFE_FILTERS:
+            faults.append(f"{node.lineno}: {name} without filter='data'")
+    return faults
+
+
+def place_faults(file: str, tree: ast.AST) -> list[str]:
+    """Imports that no file may have, and those and calls that only another file may have."""
+    names = [*imported(tree), *((node.lineno, name) for node, name in called(tree))]
+    faults = [f"{line}: {name}" for line, name in imported(tree) if name.split(".")[0] in FORBIDDEN_MODULES]
+    for line, name in names:
+        for limited, files in ONLY_IN.items():
+            if f"{name}.".startswith(f"{limited}.") and file not in files:
+                faults.append(f"{line}: {name}")
     return faults
 
 
@@ -124,7 +170,7 @@ def test_imports_go_only_leftwards(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_nothing_unpickles_evaluates_or_needs_what_we_do_not_use(file: Path) -> None:
     tree = tree_of(file)
-    assert [name for _, name in imported(tree) if name.split(".")[0] in FORBIDDEN_MODULES] == []
+    assert place_faults(name_of(file), tree) == []
     assert call_faults(tree) == []
 
 
@@ -141,6 +187,40 @@ def test_the_rules_see_what_they_forbid() -> None:
         "class Own(yaml.SafeLoader): ...\nyaml.load(f, Own)\nyaml.load(f, Loader=Other)\n"
     )
     assert [int(fault.split(":")[0]) for fault in call_faults(loads)] == [1, 2, 4, 6, 8, 12]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("import pickle", "from marshal import loads", "import shelve as s", "import dill", "from joblib import load"),
+        *("import requests", "import socket", "from urllib import request", "import urllib.request as u"),
+        *("from http.client import HTTPConnection", "import ctypes", "def f():\n    import subprocess"),
+        *("from subprocess import run", "import importlib", "import pip", "import torch\ntorch.load(f, weights_only=True)"),
+        *("exec('1')", "compile('1', 'f', 'exec')", "__import__('os')", "import builtins as b\nb.eval('1')"),
+        *("import os\nos.system('x')", "import os as o\no.system('x')", "from os import system as s\ns('x')"),
+        *("import os\nos.execv('x', [])", "import os\nos.popen('x')", "run('x', shell=True)", "run('x', shell=yes)"),
+        *("import tempfile\ntempfile.mktemp()", "from tempfile import mktemp\nmktemp()"),
+        *("tar.extractall(p)", "tar.extract(m, p, filter='tar')", "import shutil\nshutil.unpack_archive(f, p)"),
+        *("import yaml\nyaml.unsafe_load(f)", "from yaml import load\nload(f)", "import yaml\nyaml.load_all(f)"),
+        *("import yaml as y\ny.load(f, y.FullLoader)", "import torch as t\nt.load(f)", "import torch\ntorch.jit.load(f)"),
+    ],
+)  # fmt: skip
+def test_the_gate_sees_every_forbidden_way(text: str) -> None:
+    tree = ast.parse(text)
+    assert place_faults("data/voc.py", tree) + call_faults(tree) != []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("import re\nre.compile('x')", "model.eval()", "import yaml\nyaml.safe_load(f)", "net.compile()"),
+        *("tar.extractall(p, filter='data')", "run(['x'], shell=False)", "import numpy as np\nnp.load(f)"),
+        *("import json\njson.load(f)", "from urllib.parse import urlsplit", "import tempfile\ntempfile.mkstemp()"),
+    ],
+)
+def test_the_gate_lets_pass_what_is_safe(text: str) -> None:
+    tree = ast.parse(text)
+    assert place_faults("data/voc.py", tree) + call_faults(tree) == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

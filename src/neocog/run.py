@@ -6,11 +6,10 @@ import copy
 import json
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
@@ -27,68 +26,23 @@ from neocog.checkpoint import (
 from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
-from neocog.data.scenes import Scenes
-from neocog.errors import CheckpointError, DataError, UsageError
+from neocog.errors import CheckpointError, DataError, DiskError, UsageError
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import JsonLines, write_atomic
-from neocog.predict import STRIDE, Predictor
+from neocog.plan import Machine, RunOptions
+from neocog.predict import STRIDE, Predictor, Timing, load
 from neocog.reports import model_card, run_report, save_samples
-from neocog.train import Step, Training, TrainOptions, fit
-from neocog.transforms.colour import ColourJitter
-from neocog.transforms.recipes import Recipe, training_recipe
+from neocog.train import Step, Training, fit
+from neocog.types import Batch, Detections
 from neocog.version import __version__
 from neocog.weights import restore_weights, save_model
-from neocog.zoo import BACKBONES, MODELS, create
+from neocog.zoo import MODELS, create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What training pictures go through, each with its own keyed randomness."""
-
-    flip: bool = True
-    vertical_flip: bool = False
-    scale: tuple[float, float] | None = (0.8, 1.35)
-    colour: bool = True
-
-    def recipe(self, size: tuple[int, int]) -> Recipe:
-        return training_recipe(
-            size,
-            flip=self.flip,
-            vertical_flip=self.vertical_flip,
-            scale=self.scale,
-            colour=ColourJitter() if self.colour else None,
-        )
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything that decides what a run does; stored in `run.json`, and compared on `--resume`."""
-
-    model: str
-    backbone: str
-    data: str
-    size: tuple[int, int]  # (height, width) that pictures are fitted into, pixels
-    train_split: str
-    val_split: str | None
-    weights: str | None  # of the backbone: "imagenet", a file, or None for fresh ones
-    training: TrainOptions
-    augmentation: Augmentation
-    options: Any  # the model's own option dataclass
-    validations: int = 5  # evenly over the budget; the last one at its end
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how a run works; none of it changes the weights on a CPU with a step budget."""
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    workers: int = 1
-    save_seconds: float = 60.0  # between checkpoints
-    save_steps: int | None = None  # a checkpoint every so many steps, besides
-    strict: bool = False  # stop at the first fault in the data
+REFUSALS = 3
+"""Saves in a row that the disk may refuse; the last of them ends the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +53,7 @@ class Moment:
     validation: Evaluation | None
     best: bool  # this validation is the best so far
     remaining: float  # seconds, estimated
-
-
-def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
-    """The backbone's own size, or less where the pictures themselves are smaller."""
-    longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
-    side = min(BACKBONES[backbone].size, 32 * -(-int(longer) // 32))
-    return side, side
-
-
-def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]) -> TrainOptions:
-    """Training options that suit a backbone and a picture size; `given` overrides.
-
-    `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and a learning rate of 5e-4 a
-    picture. Without a budget: 3 minutes.
-    """
-    defaults = dict(BACKBONES[backbone].training)
-    batch = given.get("batch") or defaults.get("batch") or (16 if max(size) <= 192 else 8)
-    defaults = {"batch": batch, "lr": 5e-4 * batch} | defaults | given
-    if not any(defaults.get(name) for name in ("steps", "epochs", "minutes")):
-        defaults["minutes"] = 3.0
-    return TrainOptions(**defaults)
-
-
-def default_augmentation(data: Dataset) -> Augmentation:
-    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
-    if isinstance(data, Scenes):
-        return Augmentation(vertical_flip=True, scale=None, colour=False)
-    return Augmentation()
+    warnings: tuple[str, ...] = ()  # what the disk refused since the last moment
 
 
 class Run:
@@ -154,6 +81,12 @@ class Run:
         self.metrics, self.timing = JsonLines(out / "metrics.jsonl"), JsonLines(out / "timing.jsonl")
         self.history: list[dict[str, Any]] = []  # of validations
         self.evaluation: Evaluation | None = None
+        self.stopped = False  # by `stop`, before the end
+        self.finished = False
+        self._stopping = False
+        self._warnings: list[str] = []
+        self._refusals = 0  # of saves, in a row
+        self._unreadable: list[str] = []  # told before this process took over
         self._document = self._describe()
         if resume:
             self._check_same_run()
@@ -171,21 +104,44 @@ class Run:
             stride=STRIDE,
         )
 
+    def stop(self) -> None:
+        """End after the step under way and its checkpoint; `stopped` is then true. For signal handlers."""
+        self._stopping = True
+
     def __iter__(self) -> Iterator[Moment]:
-        if self.training.progress() >= 1:
+        step = self.training.step
+        if self._owes_validation():
+            evaluation, best = self._validate(step)
+            if evaluation is not None:
+                self._save(evaluation, best, final=self.training.progress() >= 1)
+        if self.training.progress() >= 1 and not self._stopping:
             self._finish()
-            return
-        self._warm_up()
+        elif not self._stopping:
+            self._warm_up()
+            yield from self._train()
+        self.stopped = self._stopping and not self.finished
+
+    def _train(self) -> Iterator[Moment]:
         saved = time.monotonic()
         for step in fit(self.training, self.loader):
             self._log(step)
-            evaluation, best = self._validate(step) if self._is_due(step) else (None, False)
-            due = time.monotonic() - saved > self.machine.save_seconds or step.progress >= 1
+            due = not self._stopping and self._is_due(step.progress)
+            evaluation, best = self._validate(step.number) if due else (None, False)
+            stop = self._stopping  # what comes after this moment is for the next step
             every = self.machine.save_steps
-            if due or evaluation is not None or (every is not None and step.number % every == 0):
-                self._save(best)
+            if (
+                stop
+                or evaluation is not None
+                or step.progress >= 1
+                or time.monotonic() - saved > self.machine.save_seconds
+                or (every is not None and step.number % every == 0)
+            ):
+                self._save(evaluation, best, final=stop or step.progress >= 1)
                 saved = time.monotonic()
-            yield Moment(step, evaluation, best, self._remaining(step))
+            warnings, self._warnings = tuple(self._warnings), []
+            yield Moment(step, evaluation, best, self._remaining(step), warnings)
+            if stop:
+                return
         self._finish()
 
     def _warm_up(self) -> None:
@@ -213,24 +169,35 @@ class Run:
 
     def _log(self, step: Step) -> None:
         losses = dict(step.losses)
-        self.metrics.append(
-            {"step": step.number, "lr": step.lr, "gradient_norm": step.gradient_norm, "losses": losses}
+        self._note(
+            self.metrics.append(
+                {"step": step.number, "lr": step.lr, "gradient_norm": step.gradient_norm, "losses": losses}
+            ),
+            self.timing.append({"step": step.number, "seconds": step.seconds, "waited": step.waited}),
         )
-        self.timing.append({"step": step.number, "seconds": step.seconds, "waited": step.waited})
 
-    def _is_due(self, step: Step) -> bool:
-        """Whether this step crosses one of the evenly spaced points at which to validate."""
+    def _note(self, *warnings: str | None) -> None:
+        self._warnings += [warning for warning in warnings if warning is not None]
+
+    def _is_due(self, progress: float) -> bool:
+        """Whether one of the evenly spaced points at which to validate has been crossed."""
         if self.validation is None:
             return False
-        return int(step.progress * self.options.validations) > len(self.history) or step.progress >= 1
+        return int(progress * self.options.validations) > len(self.history) or progress >= 1
+
+    def _owes_validation(self) -> bool:
+        """Whether the run was stopped before the validation that its last step called for."""
+        done = self.history[-1]["step"] if self.history else 0
+        return done < self.training.step and self._is_due(self.training.progress())
 
     def predictor(self) -> Predictor:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.average)
-        return Predictor(
-            model, self.data.classes, self.options.size, self.config(), self.options.training.precision
-        )
+        precision = self.options.training.precision
+        predictor = _Stoppable(model, self.data.classes, self.options.size, self.config(), precision)
+        predictor.stopping = lambda: self._stopping
+        return predictor
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""
@@ -245,18 +212,17 @@ class Run:
             "neocog": __version__,
         }
 
-    def _validate(self, step: Step) -> tuple[Evaluation, bool]:
+    def _validate(self, number: int) -> tuple[Evaluation | None, bool]:
+        """What the averaged weights achieve, and whether that is the best so far; None if told to stop."""
         assert self.validation is not None
-        evaluation = evaluate(self.predictor(), self.validation)
+        try:
+            evaluation = evaluate(self.predictor(), self.validation)
+        except _Stopped:
+            return None, False
         score = evaluation.metrics[SELECTION_METRIC]
         best = self.selects and score is not None and (self.best is None or score > self.best)
-        self.history.append({"step": step.number, "metrics": evaluation.metrics})
-        self.metrics.append({"step": step.number, "validation": evaluation.metrics})
-        if best:
-            self.best = score
-        if best or not self.selects:
-            self.evaluation = evaluation
-            self._give_away(evaluation)
+        self.history.append({"step": number, "metrics": evaluation.metrics})
+        self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
         return evaluation, best
 
     def _give_away(self, evaluation: Evaluation | None) -> None:
@@ -268,7 +234,25 @@ class Run:
             assert self.validation is not None
             save_samples(self.out / "samples", self.validation, evaluation)
 
-    def _save(self, best: bool) -> None:
+    def _save(self, evaluation: Evaluation | None, best: bool, *, final: bool) -> None:
+        """Give the model away if it is to be, and save a checkpoint.
+
+        What the disk refuses becomes a warning; DiskError at the third refusal in a row, and at the end.
+        """
+        try:
+            if evaluation is not None and (best or not self.selects):
+                self._give_away(evaluation)
+                self.evaluation = evaluation
+                self.best = evaluation.metrics[SELECTION_METRIC] if best else self.best
+            self._save_checkpoint(best)
+            self._refusals = 0
+        except DiskError as error:
+            self._refusals += 1
+            if final or self._refusals == REFUSALS:
+                raise
+            self._note(f"{error}; not saved, the run goes on")
+
+    def _save_checkpoint(self, best: bool) -> None:
         tensors, optimizer = flatten_optimizer(self.training.optimizer)
         self.metrics.sync()
         self.timing.sync()
@@ -282,6 +266,7 @@ class Run:
                 "best": self.best,
                 "history": self.history,
                 "seed": self.options.training.seed,
+                "unreadable": self._all_unreadable(),
             },
             best=best,
         )
@@ -297,6 +282,7 @@ class Run:
             restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
             self.training.step, self.training.elapsed = step, state["elapsed"]
             self.best, self.history = state["best"], list(state["history"])
+            self._unreadable = list(state.get("unreadable", []))
         sweep(self.out)
         self.metrics.cut(step)
         self.timing.cut(step)
@@ -335,7 +321,7 @@ class Run:
         if not path.exists():
             self._write_description()
             return
-        stored = json.loads(path.read_text())
+        stored = _read_run(path)
         for name, now in _flat(self._document["options"]).items():
             then = _flat(stored["options"]).get(name)
             if then != now:
@@ -348,13 +334,47 @@ class Run:
                 f"{self.out}: the data at {self.options.data} changed since the run was started"
             )
 
+    def _all_unreadable(self) -> list[str]:
+        """Pictures that could not be read, also before a resume; each once, in the order of their failure."""
+        return list(dict.fromkeys([*self._unreadable, *self.loader.faults]))
+
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""
-        if self.validation is None:
+        self.finished = True
+        if (self.out / "report.html").exists():
+            return  # a finished run that was resumed: all is there
+        if self.validation is None or not (self.out / "model" / "config.json").exists():
             self._give_away(None)
-        self._document["unreadable"] = list(self.loader.faults)
+        elif self.evaluation is None:  # measured before a resume: the report needs more than was kept of it
+            model = load(self.out, self.machine.device, self.options.training.precision)
+            self.evaluation = evaluate(model, self.validation)
+        self._document["unreadable"] = self._all_unreadable()
         self._write_description()
         run_report(self.out, self._document, self.evaluation)
+
+
+class _Stopped(Exception):
+    """The run was told to stop while it measured."""
+
+
+class _Stoppable(Predictor):
+    """One that ends a validation between two batches when the run is to stop."""
+
+    stopping: Callable[[], bool]
+
+    def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
+        if self.stopping():
+            raise _Stopped
+        return super().run(batch)
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """The `run.json` of a run to go on with."""
+    try:
+        stored = json.loads(path.read_bytes())
+        return {"options": dict(stored["options"]), "data": {"fingerprint": stored["data"]["fingerprint"]}}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read or is damaged; start again with --overwrite") from error
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -363,8 +383,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return result
-
-
-def with_seed(options: RunOptions, seed: int) -> RunOptions:
-    """The same run with another seed."""
-    return replace(options, training=replace(options.training, seed=seed))

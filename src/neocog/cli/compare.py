@@ -68,7 +68,7 @@ def compare(
     from neocog.cli.progress import show
     from neocog.cli.tables import comparison_rows
     from neocog.compare import compare as run_comparison
-    from neocog.run import Machine
+    from neocog.plan import Machine
     from neocog.types import Task
     from neocog.zoo import MODELS, known
 

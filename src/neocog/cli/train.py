@@ -18,6 +18,7 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
+from neocog.cli.signals import interrupts
 from neocog.cli.training import (
     BackboneOption,
     BatchOption,
@@ -38,6 +39,7 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
+from neocog.errors import Interrupted
 
 EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
 
@@ -75,43 +77,51 @@ def train(
     ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Train a model on labelled images, measure it on the validation split, and save it."""
-    from neocog.cli.progress import show
-    from neocog.cli.tables import print_data, print_evaluation
-    from neocog.run import Machine, Run
+    """Train a model on labelled images, measure it on the validation split, and save it.
 
-    use_threads(threads)
-    machine = Machine(find_device(device), workers, save_steps=save_steps, strict=strict)
-    given = {
-        "batch": batch,
-        "lr": lr,
-        "steps": steps,
-        "epochs": epochs,
-        "minutes": minutes,
-        "precision": precision,
-        "seed": seed,
-    }
-    options = run_options(
-        model,
-        data,
-        backbone=backbone,
-        size=size,
-        train_split=train_split,
-        val_split=val_split,
-        weights=weights,
-        settings=settings,
-        given=given,
-    )
-    folder = prepare_out(out, overwrite=overwrite, resume=resume)
-    file = output(json)
-    run = Run(folder, options, machine, resume=resume)
-    print_data(run.data, file)
-    print(describe(options), file=file)
-    if resume:
-        print(f"resumed at step {run.training.step}", file=file)
-    for _ in show(run, model, file):
-        pass
-    if run.evaluation is not None:
-        print_evaluation(run.evaluation, file)
-    print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
-    write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
+    Ctrl-C, SIGTERM and SIGHUP end it after the step under way, which is saved; --resume goes on from there.
+    """
+    with interrupts() as signals:
+        from neocog.cli.progress import show
+        from neocog.cli.tables import print_data, print_evaluation
+        from neocog.plan import Machine
+        from neocog.run import Run
+
+        use_threads(threads)
+        machine = Machine(find_device(device), workers, save_steps=save_steps, strict=strict)
+        given = {
+            "batch": batch,
+            "lr": lr,
+            "steps": steps,
+            "epochs": epochs,
+            "minutes": minutes,
+            "precision": precision,
+            "seed": seed,
+        }
+        options = run_options(
+            model,
+            data,
+            backbone=backbone,
+            size=size,
+            train_split=train_split,
+            val_split=val_split,
+            weights=weights,
+            settings=settings,
+            given=given,
+        )
+        folder = prepare_out(out, overwrite=overwrite, resume=resume)
+        file = output(json)
+        run = Run(folder, options, machine, resume=resume)
+        signals.watch(run)
+        print_data(run.data, file)
+        print(describe(options), file=file)
+        if resume:
+            print(f"resumed at step {run.training.step}", file=file)
+        for _ in show(run, model, file):
+            pass
+        if run.stopped:
+            raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
+        if run.evaluation is not None:
+            print_evaluation(run.evaluation, file)
+        print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
+        write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
