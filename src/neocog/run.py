@@ -27,7 +27,7 @@ from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.errors import CheckpointError, DataError, DiskError, UsageError
-from neocog.evaluate import Evaluation, evaluate
+from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, write_atomic
 from neocog.plan import Machine, RunOptions
 from neocog.predict import STRIDE, Predictor, Timing, load
@@ -53,7 +53,7 @@ class Moment:
     validation: Evaluation | None
     best: bool  # this validation is the best so far
     remaining: float  # seconds, estimated
-    warnings: tuple[str, ...] = ()  # what the disk refused since the last moment
+    warnings: tuple[str, ...] = ()  # what the disk refused, or a step left out, since the last moment
 
 
 class Run:
@@ -168,13 +168,13 @@ class Run:
         return self.training.elapsed * (1 - step.progress) / step.progress
 
     def _log(self, step: Step) -> None:
-        losses = dict(step.losses)
-        self._note(
-            self.metrics.append(
-                {"step": step.number, "lr": step.lr, "gradient_norm": step.gradient_norm, "losses": losses}
-            ),
-            self.timing.append({"step": step.number, "seconds": step.seconds, "waited": step.waited}),
-        )
+        record: dict[str, Any] = {"step": step.number, "lr": step.lr}
+        if step.skipped:
+            record |= {"skipped": step.skipped, "skipped_steps": self.training.skipped}
+        else:
+            record |= {"gradient_norm": step.gradient_norm, "losses": dict(step.losses)}
+        times = {"step": step.number, "seconds": step.seconds, "waited": step.waited}
+        self._note(step.skipped or None, self.metrics.append(record), self.timing.append(times))
 
     def _note(self, *warnings: str | None) -> None:
         self._warnings += [warning for warning in warnings if warning is not None]
@@ -220,7 +220,7 @@ class Run:
         except _Stopped:
             return None, False
         score = evaluation.metrics[SELECTION_METRIC]
-        best = self.selects and score is not None and (self.best is None or score > self.best)
+        best = self.selects and is_better(score, self.best)
         self.history.append({"step": number, "metrics": evaluation.metrics})
         self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
         return evaluation, best
@@ -263,6 +263,7 @@ class Run:
             {
                 "optimizer": optimizer,
                 "elapsed": self.training.elapsed,
+                "skipped": [self.training.skipped, self.training.skipped_in_a_row],
                 "best": self.best,
                 "history": self.history,
                 "seed": self.options.training.seed,
@@ -281,6 +282,7 @@ class Run:
                 value.copy_(tensors["ema"][name])
             restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
             self.training.step, self.training.elapsed = step, state["elapsed"]
+            self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
             self.best, self.history = state["best"], list(state["history"])
             self._unreadable = list(state.get("unreadable", []))
         sweep(self.out)
@@ -324,7 +326,7 @@ class Run:
         stored = _read_run(path)
         for name, now in _flat(self._document["options"]).items():
             then = _flat(stored["options"]).get(name)
-            if then != now:
+            if then != now and name != "training.skip_bad_steps":  # how to get past what stopped it
                 raise UsageError(
                     f"{self.out}: was started with {name} = {then}, not {now}; "
                     "give the same options, or another --out"

@@ -30,6 +30,7 @@ from neocog.cli.training import (
     OverwriteOption,
     SetOption,
     SizeOption,
+    SkipOption,
     StepsOption,
     StrictOption,
     TrainSplitOption,
@@ -69,6 +70,7 @@ def train(
     ] = False,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
+    skip_bad_steps: SkipOption = 0,
     save_steps: Annotated[
         int | None,
         typer.Option(
@@ -97,6 +99,7 @@ def train(
             "minutes": minutes,
             "precision": precision,
             "seed": seed,
+            "skip_bad_steps": skip_bad_steps,
         }
         options = run_options(
             model,

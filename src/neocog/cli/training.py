@@ -40,6 +40,16 @@ WeightsOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
+SkipOption = Annotated[
+    int,
+    typer.Option(
+        "--skip-bad-steps",
+        min=0,
+        max=3,
+        metavar="N",
+        help="Leave out up to N steps in a row whose loss or gradient is not finite.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
