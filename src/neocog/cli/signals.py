@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 PATIENCE = 0.3
-"""Seconds in which a second Ctrl-C counts as the first: some wrappers pass on what the terminal sent already."""
+"""Seconds in which a second Ctrl-C counts as the first: some wrappers pass on what the terminal sent."""
 
 
 class Stoppable(Protocol):

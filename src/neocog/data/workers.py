@@ -33,7 +33,7 @@ AHEAD = 3
 
 
 _GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-"""Often sent to every process of a group. The parent is told too; it may want answers still, and ends these."""
+"""Often sent to a whole group of processes. The parent may want answers still, and ends these itself."""
 
 
 class WorkerDied(Exception):
