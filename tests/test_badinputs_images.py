@@ -213,9 +213,9 @@ def test_only_the_first_exif_block_is_read(tmp_path: Path) -> None:
 def test_a_picture_that_vanishes_is_left_out_once_and_never_replaced(tmp_path: Path) -> None:
     spot = ground(tmp_path / "data")
     data = load(spot)
-    spot.picture().unlink()
-    spot.picture().write_bytes(b"")
-    third = spot.picture()
+    first, second, third, *others = (data.path(index) for index in range(len(data)))
+    first.unlink()
+    second.write_bytes(b"")
     with Image.open(third) as file:
         smaller = file.convert("RGB").resize((32, 32))
     smaller.save(third)
@@ -226,8 +226,8 @@ def test_a_picture_that_vanishes_is_left_out_once_and_never_replaced(tmp_path: P
     assert len(loader.faults) == 3
     reasons = ("no such file or directory", "empty file", "size changed from 64x64 to 32x32")
     assert all(reason in line for reason, line in zip(reasons, loader.faults, strict=True))
-    for _ in range(2):
-        spot.picture().unlink()
+    for path in others[:2]:
+        path.unlink()
     with pytest.raises(DataError, match="5 of 48 images cannot be read, more than 10%"):
         list(evaluation_batches(data, evaluation_recipe((64, 64)), batch_size=4))
 

@@ -124,9 +124,13 @@ def _scratch() -> Path:
     return folder
 
 
-@functools.cache
 def base(format: str, train: int = 48) -> Path:
     """A good data set, written once: `train` pictures, 4 to validate, 4 to test. Not to be changed."""
+    return _base(format, train)
+
+
+@functools.cache
+def _base(format: str, train: int) -> Path:
     target = _scratch() / f"{format}-{train}"
     counts = (("train", train), ("val", 4), ("test", 4))
     write_dataset({name: Scenes("std", name, count=n, size=SIDE) for name, n in counts}, target, format)
