@@ -24,8 +24,6 @@ from neocog.cli.training import OutOption, OverwriteOption, StrictOption
 
 EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found --conf 0.5"
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
-
 
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
@@ -42,6 +40,7 @@ def predict(
     json: JsonOption = None,
 ) -> None:
     """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
+    from neocog.data.files import printable
     from neocog.data.images import read_image
     from neocog.errors import DataError
     from neocog.predict import load
@@ -64,7 +63,7 @@ def predict(
         found = predictor.predict(pixels).above(conf)
         results.append(found.to_dict() | {"source": str(path), "drawn": name})
         found.draw(pixels, threshold=conf).save(folder / name)
-        print(f"{path}: {len(found)} found", file=file)
+        print(f"{printable(path)}: {len(found)} found", file=file)
     if not results:
         raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
     document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
@@ -76,12 +75,13 @@ def predict(
 
 def find_images(sources: Iterable[str]) -> Iterator[Path]:
     """Image files of all sources, in order: files as they are, folders and globs sorted by name."""
+    from neocog.data.files import images_below
     from neocog.errors import DataError
 
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = sorted(path / name for name in images_below(path))
         elif path.exists():
             found = [path]
         else:

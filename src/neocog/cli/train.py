@@ -40,7 +40,7 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
-from neocog.errors import Interrupted
+from neocog.errors import DataError, Interrupted
 
 EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
 
@@ -83,14 +83,16 @@ def train(
 
     Ctrl-C, SIGTERM and SIGHUP end it after the step under way, which is saved; --resume goes on from there.
     """
-    with interrupts() as signals:
+    from neocog.distributed.connect import connect
+
+    with interrupts() as signals, connect(find_device(device)) as peers:
         from neocog.cli.progress import show
         from neocog.cli.tables import print_data, print_evaluation
         from neocog.plan import Machine
         from neocog.run import Run
 
         use_threads(threads)
-        machine = Machine(find_device(device), workers, save_steps=save_steps, strict=strict)
+        machine = Machine(peers.device, workers, save_steps=save_steps, strict=strict, peers=peers)
         given = {
             "batch": batch,
             "lr": lr,
@@ -112,8 +114,8 @@ def train(
             settings=settings,
             given=given,
         )
-        folder = prepare_out(out, overwrite=overwrite, resume=resume)
-        file = output(json)
+        folder = prepare_out(out, overwrite=overwrite, resume=resume) if peers.first else out
+        file = output(json, peers.first)
         run = Run(folder, options, machine, resume=resume)
         signals.watch(run)
         print_data(run.data, file)
@@ -121,10 +123,15 @@ def train(
         if resume:
             print(f"resumed at step {run.training.step}", file=file)
         for _ in show(run, model, file):
-            pass
+            if strict and run.loader.faults:
+                raise DataError(f"{run.loader.faults[0]} (strict reading allows none)")
+        for line in run.loader.faults:
+            print(f"  {line} (file left out)", file=file)
         if run.stopped:
             raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
         if run.evaluation is not None:
             print_evaluation(run.evaluation, file)
         print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
-        write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
+        write_json(
+            None if run.evaluation is None else run.evaluation.to_dict(), json if peers.first else None
+        )
