@@ -3,9 +3,10 @@
     python benchmarks/records_memory.py                                 1,000,000 boxes in 20,000 pictures
     python benchmarks/records_memory.py --images 100000 --format yolo
 
-Writes a synthetic data set (tiny pictures, many names for a few files) to a temporary folder and opens it in a
-fresh process. Prints the peak of that process's resident memory, how much of it was there before, and the bytes
-that the records take afterwards: they are flat arrays. Exits with 1 when the peak is above `--limit` megabytes.
+Writes a synthetic data set (tiny pictures, many names for a few files) to a temporary folder and opens it in
+a fresh process. Prints the peak of that process's resident memory, how much of it was there before, and the
+bytes that the records take afterwards: they are flat arrays. Exits with 1 when the peak is above `--limit`
+megabytes.
 """
 
 from __future__ import annotations

@@ -5,9 +5,9 @@
     python benchmarks/soak.py --data path/to/voc --keep-mb 512 --after 10
 
 Prints the slope of a least-squares line through the epochs after `--after`, and exits with 1 if it is steeper
-than `--limit` megabytes an epoch. The loader keeps decoded pictures up to a bound (512 MB over all workers) and
-fills it over the first epochs, since each worker meets each picture in its own time. `--keep-mb 0`, the default,
-turns that off, so that two epochs are warm-up enough; with it on, leave it ten.
+than `--limit` megabytes an epoch. The loader keeps decoded pictures up to a bound (512 MB over all workers)
+and fills it over the first epochs, since each worker meets each picture in its own time. `--keep-mb 0`, the
+default, turns that off, so that two epochs are warm-up enough; with it on, leave it ten.
 
 Memory is what the system counts as resident; a page that two processes share counts in both. Linux only.
 """
