@@ -100,7 +100,9 @@ def run_length_bmp() -> bytes:
     rows = b"".join(bytes([24, row, 24, 99, 0, 0]) for row in range(36)) + b"\0\1"
     table = bytes(value for grey in range(256) for value in (grey, grey, grey, 0))
     start = 54 + len(table)
-    head = struct.pack("<IIIIiiHHIIiiII", start + len(rows), 0, start, 40, 48, 36, 1, 8, 1, len(rows), 0, 0, 256, 0)
+    head = struct.pack(
+        "<IIIIiiHHIIiiII", start + len(rows), 0, start, 40, 48, 36, 1, 8, 1, len(rows), 0, 0, 256, 0
+    )
     return b"BM" + head + table + rows
 
 

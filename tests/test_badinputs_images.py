@@ -14,14 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-
-from neocog.data.check import check
-from neocog.data.images import decode_image, probe_image, read_image
-from neocog.data.loader import evaluation_batches
-from neocog.data.open import open_data
-from neocog.errors import DataError
-from neocog.predict import load as load_model
-from neocog.transforms.recipes import evaluation_recipe
 from tests.badinputs import (
     SIDE,
     BadInput,
@@ -48,6 +40,14 @@ from tests.badinputs.images import (
     with_huffman_overflow,
 )
 
+from neocog.data.check import check
+from neocog.data.images import decode_image, probe_image, read_image
+from neocog.data.loader import evaluation_batches
+from neocog.data.open import open_data
+from neocog.errors import DataError
+from neocog.predict import load as load_model
+from neocog.transforms.recipes import evaluation_recipe
+
 HERE = Path(__file__).parent
 COMMANDS: tuple[Command, ...] = ("load", "check", "train", "evaluate", "predict")
 
@@ -61,7 +61,9 @@ def test_alone(item: BadInput, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module", params=["voc", "yolo"])
-def together(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Ground, list[Planted]]:
+def together(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Ground, list[Planted]]:
     """All items of one format in one data set, large enough to bear the loss."""
     items = [item for item in ITEMS if item.format == request.param and item.needs()]
     lost = sum(item.expected is Expected.SKIP_FILE for item in items)
@@ -123,7 +125,12 @@ def resident() -> int:
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="memory is not told in /proc here")
 def test_hostile_files_leave_no_memory_behind() -> None:
     picture = Image.new("RGB", (SIDE, SIDE), (9, 99, 199))
-    bad = (hostile_webp(picture), with_huffman_overflow(picture), plain_png(13000, 13000), encode(picture, "GIF"))
+    bad = (
+        hostile_webp(picture),
+        with_huffman_overflow(picture),
+        plain_png(13000, 13000),
+        encode(picture, "GIF"),
+    )
     for repeat in range(1100):
         for data in bad:
             with pytest.raises(ValueError):
@@ -165,7 +172,9 @@ TEXTS = plain_png(8, 8, chunk(b"zTXt", b"note\0\0" + PACKED) * 40)
 LATE = plain_png(8, 8)[:-12] + chunk(b"iCCP", b"icc\0\0" + PACKED) * 40 + chunk(b"IEND", b"")
 EXIF = b"II*\0\x08\0\0\0" + struct.pack("<H", 5000) + struct.pack("<HHII", 1, 1, 1, 0) * 5000
 TURNS = plain_png(8, 8, chunk(b"eXIf", EXIF) * 1000)
-RUNS = b"BM" + struct.pack("<IIIIiiHHIIiiII", 66, 0, 62, 40, 40_000_000, 1, 1, 8, 1, 4, 0, 0, 1, 1) + b"\0" * 12
+RUNS = (
+    b"BM" + struct.pack("<IIIIiiHHIIiiII", 66, 0, 62, 40, 40_000_000, 1, 1, 8, 1, 4, 0, 0, 1, 1) + b"\0" * 12
+)
 
 
 def chained(count: int) -> bytes:
@@ -191,7 +200,17 @@ def chained(count: int) -> bytes:
         (LATE, "PNG text chunks over 16 MiB"),
         (RUNS, "run-length BMP of 40 Mpx"),
     ],
-    ids=["scans", "short-scan", "shared-tags", "tile", "many-strips", "pages", "texts", "late-profiles", "runs"],
+    ids=[
+        "scans",
+        "short-scan",
+        "shared-tags",
+        "tile",
+        "many-strips",
+        "pages",
+        "texts",
+        "late-profiles",
+        "runs",
+    ],
 )
 def test_small_files_with_large_costs_are_refused_at_once(data: bytes, reason: str) -> None:
     began = time.perf_counter()

@@ -35,7 +35,11 @@ from neocog.errors import DataError
 
 Command = Literal["load", "check", "train", "evaluate", "predict"]
 
-TRAIN = ["--size", "64", "--batch", "4", "--steps", "1", "--workers", "0", "--threads", "1"]
+SETUP = ["--size", "64", "--workers", "0", "--threads", "1"]
+TRAIN = [*SETUP, "--batch", "4", "--steps", "1"]
+WHOLE = [*SETUP, "--batch", "16", "--epochs", "1.1"]
+"""So much training that every picture is read."""
+
 SIDE = 64
 """Width and height of every good picture."""
 
@@ -197,13 +201,15 @@ def judge(planted: Sequence[Planted], command: Command, spot: Ground, out: Path)
     assert tree_hash(spot.root) == before, f"{command} changed the data set"
 
 
-def words_for(command: Command, spot: Ground, out: Path, *, strict: bool = False) -> list[str]:
-    """The command line of one command over the data set."""
+def words_for(
+    command: Command, spot: Ground, out: Path, *, strict: bool = False, whole: bool = False
+) -> list[str]:
+    """The command line of one command over the data set; with `whole`, training reads all of it."""
     data, result, run = str(spot.root), str(out / "result.json"), str(out / "run")
     if command == "check":
         words = ["data", "check", data, "--json", result]
     elif command == "train":
-        words = ["train", "faster-rcnn", "--data", data, "--out", run, *TRAIN]
+        words = ["train", "faster-rcnn", "--data", data, "--out", run, *(WHOLE if whole else TRAIN)]
     elif command == "evaluate":
         words = ["evaluate", str(model()), "--data", data, "--split", "train", "--json", result]
     else:
@@ -246,16 +252,17 @@ def _judge_rest(planted: Sequence[Planted], command: Command, spot: Ground, out:
             _refuses_strictly(spot)
         return
     out.mkdir()
-    answer = drive(words_for(command, spot, out))
+    whole = any(one.item.decoding for one in planted)
+    answer = drive(words_for(command, spot, out, whole=whole))
     assert answer.code == 0, answer
-    lines = [line.strip() for line in answer.out.splitlines()]
-    _judge_lines(planted, [*lines, *_told_in_files(command, out)], spot, command)
+    _judge_lines(planted, [line.strip() for line in answer.out.splitlines()], spot, command)
+    _judge_files(planted, command, spot, out)
     for report in _reports(command, out):
         _balanced(report)
     if command == "check":
         _judge_counts(planted, _reports(command, out))
     (out / "strict").mkdir()
-    strict = drive(words_for(command, spot, out / "strict", strict=True))
+    strict = drive(words_for(command, spot, out / "strict", strict=True, whole=whole))
     assert strict.code == (3 if lossy else 0), (strict, [one.item.id for one in lossy])
 
 
@@ -275,21 +282,30 @@ def _judge_lines(planted: Sequence[Planted], lines: Sequence[str], spot: Ground,
             continue
         heads = tuple(f"{printable(head)}: " for head in (place, spot.root / place) if place)
         about = [line for line in dict.fromkeys(lines) if not heads or line.startswith(heads)]
-        if item.pattern:
+        if item.pattern and (command != "predict" or item.expected is Expected.SKIP_FILE):
             told = [line for line in about if re.search(item.pattern, line)]
             assert len(told) == 1, (item.id, command, item.pattern, about)
-        if item.expected in (Expected.OK, Expected.FIX) and place:
+        if item.expected in (Expected.OK, Expected.FIX) and command == "predict":
+            assert len(about) == 1 and re.search(r": \d+ found$", about[0]), (item.id, about)
+        elif item.expected in (Expected.OK, Expected.FIX) and place:
             lost = [line for line in about if "left out" in line or "skipped" in line]
             assert not lost, (item.id, command, lost)
 
 
-def _told_in_files(command: Command, out: Path) -> list[str]:
-    """Lines about pictures that only decoding shows to be bad, where a command writes rather than prints."""
-    if command == "train":
-        return list(json.loads((out / "run/run.json").read_text())["unreadable"])
-    if command == "evaluate":
-        return list(json.loads((out / "result.json").read_text())["unreadable"])
-    return []
+def _judge_files(planted: Sequence[Planted], command: Command, spot: Ground, out: Path) -> None:
+    """What a command leaves names the pictures that only decoding shows to be bad, and no others."""
+    if command == "predict":
+        document = json.loads((out / "run/predictions.json").read_text())
+        bad = [one.item for one in planted if one.item.expected is Expected.SKIP_FILE]
+        assert len(document["skipped"]) == sum(item.count for item in bad), document["skipped"]
+        assert all((out / "run" / one["drawn"]).is_file() for one in document["images"])
+        return
+    if command == "check":
+        return
+    path = out / ("run/run.json" if command == "train" else "result.json")
+    told = json.loads(path.read_text())["unreadable"]
+    wanted = {f"{spot.root / one.place}" for one in planted if one.item.decoding}
+    assert {line.partition(": ")[0] for line in told} == wanted and len(told) == len(wanted), told
 
 
 def _reports(command: Command, out: Path) -> list[dict[str, Any]]:

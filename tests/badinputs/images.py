@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-
 from tests.badinputs import SIDE, BadInput, Command, Expected, Ground
 
 OPENED: tuple[Command, ...] = ("load", "check", "train", "evaluate")
@@ -60,7 +59,13 @@ def recoded(spot: Ground, suffix: str, code: Code) -> str:
 
 
 def item(
-    id: str, title: str, suffix: str, code: Code, expected: Expected, pattern: str = "", decoding: bool = False
+    id: str,
+    title: str,
+    suffix: str,
+    code: Code,
+    expected: Expected,
+    pattern: str = "",
+    decoding: bool = False,
 ) -> BadInput:
     """A picture whose bytes are bad."""
     make = partial(recoded, suffix=suffix, code=code)
@@ -330,12 +335,28 @@ BYTES = [
         for share in (2, 30, 60, 90, 98)
     ),
     skip("02-progressive", "progressive JPEG cut", ".jpg", cut(0.7, progressive=True), "truncated"),
-    fine("03-no-end", "JPEG without its end marker", ".jpg", lambda i: jpeg(i)[:-2], "without its end marker"),
-    fine("04-more", "bytes after a JPEG's end", ".jpg", lambda i: jpeg(i) + b"phone" * 99, "or with bytes after"),
-    skip("05-checksum", "PNG with a wrong checksum", ".png", flipped_checksum, "wrong checksum", decoding=True),
+    fine(
+        "03-no-end", "JPEG without its end marker", ".jpg", lambda i: jpeg(i)[:-2], "without its end marker"
+    ),
+    fine(
+        "04-more",
+        "bytes after a JPEG's end",
+        ".jpg",
+        lambda i: jpeg(i) + b"phone" * 99,
+        "or with bytes after",
+    ),
+    skip(
+        "05-checksum", "PNG with a wrong checksum", ".png", flipped_checksum, "wrong checksum", decoding=True
+    ),
     skip("05-cut", "PNG cut in its pixels", ".png", cut(0.5, "PNG"), "truncated"),
     skip("06-page", "an error page", ".jpg", lambda image: PAGE, r"not an image \(text\)"),
-    skip("06-pointer", "a pointer", ".png", lambda image: b"version https://git-lfs\n", r"not an image \(text\)"),
+    skip(
+        "06-pointer",
+        "a pointer",
+        ".png",
+        lambda image: b"version https://git-lfs\n",
+        r"not an image \(text\)",
+    ),
     fine("07-name", "PNG in a .jpg name", ".jpg", lambda i: encode(i, "PNG"), "PNG content in a .jpg name"),
     *(
         skip(f"08-{name.replace(' ', '')}", f"{name} named .jpg", ".jpg", code, rf"not allowed \({name};")
@@ -357,9 +378,13 @@ BYTES = [
     skip("15-tiff", "TIFF of three pages", ".tif", several("TIFF"), "3 frames"),
     skip("15-gif", "animated GIF", ".gif", several("GIF"), r"not allowed \(GIF;"),
     skip("16-none", "0x0", ".png", lambda image: plain_png(0, 0), "without pixels"),
-    skip("17-bomb", "169 Mpx in 20 KB", ".png", lambda image: plain_png(13000, 13000), "169 Mpx > 50 Mpx limit"),
+    skip(
+        "17-bomb", "169 Mpx in 20 KB", ".png", lambda image: plain_png(13000, 13000), "169 Mpx > 50 Mpx limit"
+    ),
     skip("18-text", "PNG text of 10 MB", ".png", with_middle(TEXT_CHUNK), "PNG text chunk over 1 MiB"),
-    skip("18-chunks", "a million chunks", ".png", with_middle(chunk(b"tIME", b"") * 10**6), "too many chunks"),
+    skip(
+        "18-chunks", "a million chunks", ".png", with_middle(chunk(b"tIME", b"") * 10**6), "too many chunks"
+    ),
     skip("19-webp", "WebP with hostile code tables", ".webp", hostile_webp, "damaged WEBP", decoding=True),
     skip("19-jpeg", "JPEG with hostile tables", ".jpg", with_huffman_overflow, "damaged JPEG", decoding=True),
     fine("20-bits", "JPEG with five bits flipped", ".jpg", scrambled),
@@ -439,7 +464,7 @@ VOC_NAMES = {
     "emoji": "cat \U0001f408",
     "dash": "-rf",
     "percent": "100%d %s",
-    "quotes": "it's \"quoted\" & <b>",
+    "quotes": 'it\'s "quoted" & <b>',
     "long": LONG,
 }
 YOLO_NAMES = {**VOC_NAMES, "newline": "two\nlines", "bytes": os.fsdecode(b"caf\xe9")}
@@ -463,9 +488,7 @@ NAMES = [
         Expected.OK,
         commands=ALL,
     ),
-    BadInput(
-        "23-cases", "IMG.PNG beside img.png", two_cases, Expected.OK, commands=ALL, needs=case_matters
-    ),
+    BadInput("23-cases", "IMG.PNG beside img.png", two_cases, Expected.OK, commands=ALL, needs=case_matters),
     *(name_item(key, stem, "yolo") for key, stem in YOLO_NAMES.items()),
 ]
 

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
-
 from tests.badinputs import BadInput, Expected, Ground
 
 # Folders (61), and the policy: how much may be lost
@@ -166,7 +165,11 @@ FOLDERS = [
         r"0 of 48 files and \d+ of \d+ annotations are lost, more than 10%; first: .*box is inverted",
     ),
     BadInput(
-        "policy-class", "a class loses all", lost_class, Expected.STOP, "every annotation of class 'unicorn' is lost"
+        "policy-class",
+        "a class loses all",
+        lost_class,
+        Expected.STOP,
+        "every annotation of class 'unicorn' is lost",
     ),
     BadInput(
         "policy-val",
@@ -406,15 +409,24 @@ SEEN = "was it made for another model, other classes or other options"
 MODELS = [
     raw("63-config-empty", CONFIG, nothing, "damaged, not JSON"),
     raw("63-config-cut", CONFIG, half, "damaged, not JSON"),
-    raw("63-config-flipped", CONFIG, lambda data: data.replace(b"detect", b"defect", 1), "does not match its hash"),
+    raw(
+        "63-config-flipped",
+        CONFIG,
+        lambda data: data.replace(b"detect", b"defect", 1),
+        "does not match its hash",
+    ),
     raw("63-config-list", CONFIG, lambda data: b"[1]", "not a file of ours"),
-    raw("63-newer", CONFIG, lambda data: data.replace(b'"format": 1', b'"format": 2', 1), "by a newer version"),
+    raw(
+        "63-newer", CONFIG, lambda data: data.replace(b'"format": 1', b'"format": 2', 1), "by a newer version"
+    ),
     raw("63-weights-empty", WEIGHTS, nothing, "its hash is not the one"),
     raw("63-weights-cut", WEIGHTS, half, "its hash is not the one"),
     raw("63-weights-flipped", WEIGHTS, flip, "its hash is not the one"),
     raw("63-pickle", WEIGHTS, lambda data: PICKLE, "its hash is not the one"),
     hashed("63-pickle-hashed", lambda data: PICKLE, "not a readable safetensors file"),
-    hashed("63-header", lambda data: struct.pack("<Q", 1 << 63) + data[8:], "not a readable safetensors file"),
+    hashed(
+        "63-header", lambda data: struct.pack("<Q", 1 << 63) + data[8:], "not a readable safetensors file"
+    ),
     hashed("63-overlap", header(overlap), "not a readable safetensors file"),
     hashed("63-negative", header(negative), "not a readable safetensors file"),
     hashed("63-cut-hashed", half, "not a readable safetensors file"),
@@ -496,7 +508,11 @@ def zipped(path: Path) -> None:
 def tarred(path: Path) -> None:
     """A link out of the folder, a device, and a file through the link."""
     with tarfile.open(path, "w:gz") as archive:
-        for name, kind in (("out", tarfile.SYMTYPE), ("out/escaped.txt", tarfile.REGTYPE), ("d", tarfile.CHRTYPE)):
+        for name, kind in (
+            ("out", tarfile.SYMTYPE),
+            ("out/escaped.txt", tarfile.REGTYPE),
+            ("d", tarfile.CHRTYPE),
+        ):
             entry = tarfile.TarInfo(name)
             entry.type, entry.linkname = kind, "/tmp"
             archive.addfile(entry)
