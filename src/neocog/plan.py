@@ -10,6 +10,7 @@ import torch
 
 from neocog.data.dataset import Dataset
 from neocog.data.scenes import Scenes
+from neocog.distributed.peers import ALONE, Peers
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
 from neocog.transforms.recipes import Recipe, training_recipe
@@ -61,6 +62,7 @@ class Machine:
     save_seconds: float = 60.0  # between checkpoints
     save_steps: int | None = None  # a checkpoint every so many steps, besides
     strict: bool = False  # stop at the first fault in the data
+    peers: Peers = ALONE  # the processes that share the work; the first of them writes
 
 
 def default_size(backbone: str, data: Dataset) -> tuple[int, int]:

@@ -6,7 +6,7 @@ import copy
 import json
 import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,17 +23,17 @@ from neocog.checkpoint import (
     save_checkpoint,
     sweep,
 )
-from neocog.data.dataset import Dataset, require_classes
+from neocog.data.dataset import require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
-from neocog.errors import CheckpointError, DataError, DiskError, UsageError
+from neocog.distributed.norm import synchronise
+from neocog.errors import CheckpointError, DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, write_atomic
 from neocog.plan import Machine, RunOptions
-from neocog.predict import STRIDE, Predictor, Timing, load
+from neocog.predict import STRIDE, Predictor, load
 from neocog.reports import model_card, run_report, save_samples
 from neocog.train import Step, Training, fit
-from neocog.types import Batch, Detections
 from neocog.version import __version__
 from neocog.weights import restore_weights, save_model
 from neocog.zoo import MODELS, create
@@ -76,7 +76,9 @@ class Run:
             load_weights(options.backbone, self.model.backbone, options.weights)  # type: ignore[arg-type]
         self.model.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.total_steps = self._total_steps()
-        self.training = Training(self.model, options.training, self.total_steps)
+        self.peers = machine.peers
+        self.peers.start_alike(self.model)
+        self.training = Training(self.model, options.training, self.total_steps, self.peers)
         self.best: float | None = None
         self.metrics, self.timing = JsonLines(out / "metrics.jsonl"), JsonLines(out / "timing.jsonl")
         self.history: list[dict[str, Any]] = []  # of validations
@@ -88,6 +90,8 @@ class Run:
         self._refusals = 0  # of saves, in a row
         self._unreadable: list[str] = []  # told before this process took over
         self._document = self._describe()
+        same = self._document["options"], self._document["data"]["fingerprint"]
+        self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._check_same_run()
             self._restore()
@@ -102,11 +106,17 @@ class Run:
             start_step=self.training.step,
             steps=self.total_steps,
             stride=STRIDE,
+            share=self.peers.share,
         )
 
     def stop(self) -> None:
         """End after the step under way and its checkpoint; `stopped` is then true. For signal handlers."""
         self._stopping = True
+
+    def _stops(self) -> bool:
+        """Whether this process, or another of them, was told to stop."""
+        self._stopping = self.peers.any(self._stopping)
+        return self._stopping
 
     def __iter__(self) -> Iterator[Moment]:
         step = self.training.step
@@ -114,20 +124,23 @@ class Run:
             evaluation, best = self._validate(step)
             if evaluation is not None:
                 self._save(evaluation, best, final=self.training.progress() >= 1)
-        if self.training.progress() >= 1 and not self._stopping:
+        stop = self._stops()
+        if self.training.progress() >= 1 and not stop:
             self._finish()
-        elif not self._stopping:
+        elif not stop:
             self._warm_up()
+            synchronise(self.model, self.peers)
             yield from self._train()
         self.stopped = self._stopping and not self.finished
 
     def _train(self) -> Iterator[Moment]:
         saved = time.monotonic()
-        for step in fit(self.training, self.loader):
+        for step in fit(self.training, self.peers.together(self.loader)):
             self._log(step)
-            due = not self._stopping and self._is_due(step.progress)
-            evaluation, best = self._validate(step.number) if due else (None, False)
-            stop = self._stopping  # what comes after this moment is for the next step
+            evaluation, best, stop = None, False, self._stops()
+            if not stop and self._is_due(step.progress):
+                evaluation, best = self._validate(step.number)
+                stop = self._stops()  # what comes after this moment is for the next step
             every = self.machine.save_steps
             if (
                 stop
@@ -168,6 +181,8 @@ class Run:
         return self.training.elapsed * (1 - step.progress) / step.progress
 
     def _log(self, step: Step) -> None:
+        if not self.peers.first:
+            return
         record: dict[str, Any] = {"step": step.number, "lr": step.lr}
         if step.skipped:
             record |= {"skipped": step.skipped, "skipped_steps": self.training.skipped}
@@ -194,10 +209,9 @@ class Run:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.average)
-        precision = self.options.training.precision
-        predictor = _Stoppable(model, self.data.classes, self.options.size, self.config(), precision)
-        predictor.stopping = lambda: self._stopping
-        return predictor
+        return Predictor(
+            model, self.data.classes, self.options.size, self.config(), self.options.training.precision
+        )
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""
@@ -216,13 +230,16 @@ class Run:
         """What the averaged weights achieve, and whether that is the best so far; None if told to stop."""
         assert self.validation is not None
         try:
-            evaluation = evaluate(self.predictor(), self.validation)
-        except _Stopped:
+            evaluation = evaluate(
+                self.predictor(), self.validation, peers=self.peers, stopping=lambda: self._stopping
+            )
+        except Interrupted:
             return None, False
         score = evaluation.metrics[SELECTION_METRIC]
         best = self.selects and is_better(score, self.best)
         self.history.append({"step": number, "metrics": evaluation.metrics})
-        self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
+        if self.peers.first:
+            self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
         return evaluation, best
 
     def _give_away(self, evaluation: Evaluation | None) -> None:
@@ -239,6 +256,8 @@ class Run:
 
         What the disk refuses becomes a warning; DiskError at the third refusal in a row, and at the end.
         """
+        if not self.peers.first:
+            return
         try:
             if evaluation is not None and (best or not self.selects):
                 self._give_away(evaluation)
@@ -273,7 +292,7 @@ class Run:
         )
 
     def _restore(self) -> None:
-        checkpoint = load_checkpoint(self.out)
+        checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
         step = 0 if checkpoint is None else checkpoint.step
         if checkpoint is not None:
             state, tensors = checkpoint.state, checkpoint.tensors
@@ -285,9 +304,10 @@ class Run:
             self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
             self.best, self.history = state["best"], list(state["history"])
             self._unreadable = list(state.get("unreadable", []))
-        sweep(self.out)
-        self.metrics.cut(step)
-        self.timing.cut(step)
+        if self.peers.first:
+            sweep(self.out)
+            self.metrics.cut(step)
+            self.timing.cut(step)
 
     def _describe(self) -> dict[str, Any]:
         data = self.data
@@ -308,6 +328,7 @@ class Run:
                 "torch": torch.__version__,
                 "platform": platform.platform(),
                 "device": str(self.machine.device),
+                "processes": self.peers.size,
                 "threads": torch.get_num_threads(),
                 "bf16": self.training.bf16,
             },
@@ -315,11 +336,15 @@ class Run:
         }
 
     def _write_description(self) -> None:
+        if not self.peers.first:
+            return
         write_atomic(self.out / "run.json", json.dumps(self._document, indent=2) + "\n")
 
     def _check_same_run(self) -> None:
         """Refuse to go on with other options or other data: that would be another experiment."""
         path = self.out / "run.json"
+        if not self.peers.first:
+            return
         if not path.exists():
             self._write_description()
             return
@@ -343,6 +368,8 @@ class Run:
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""
         self.finished = True
+        if not self.peers.first:
+            return
         if (self.out / "report.html").exists():
             return  # a finished run that was resumed: all is there
         if self.validation is None or not (self.out / "model" / "config.json").exists():
@@ -355,28 +382,13 @@ class Run:
         run_report(self.out, self._document, self.evaluation)
 
 
-class _Stopped(Exception):
-    """The run was told to stop while it measured."""
-
-
-class _Stoppable(Predictor):
-    """One that ends a validation between two batches when the run is to stop."""
-
-    stopping: Callable[[], bool]
-
-    def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
-        if self.stopping():
-            raise _Stopped
-        return super().run(batch)
-
-
 def _read_run(path: Path) -> dict[str, Any]:
     """The `run.json` of a run to go on with."""
     try:
         stored = json.loads(path.read_bytes())
         return {"options": dict(stored["options"]), "data": {"fingerprint": stored["data"]["fingerprint"]}}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read or is damaged; start again with --overwrite") from error
+        raise CheckpointError(f"{path}: cannot be read, or damaged; start again with --overwrite") from error
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

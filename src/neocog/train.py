@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
 from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
@@ -74,9 +75,11 @@ class Step:
 class Training:
     """Everything that changes while training: network, averaged weights, optimizer, step count, time used."""
 
-    def __init__(self, model: nn.Module, options: TrainOptions, total_steps: int | None) -> None:
+    def __init__(
+        self, model: nn.Module, options: TrainOptions, total_steps: int | None, peers: Peers = ALONE
+    ) -> None:
         """`total_steps` is the budget in steps, or None when it is `options.minutes`."""
-        self.model, self.options, self.total_steps = model, options, total_steps
+        self.model, self.options, self.total_steps, self.peers = model, options, total_steps, peers
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, options)
@@ -137,7 +140,7 @@ class Training:
             if value.grad is not None
         ]
         reason = _one_line(self.step + 1, _first_not_finite(named) or "the gradient's norm", batch)
-        broken = _first_not_finite((("", value) for value in (*self.model.parameters(), *self._before)))
+        broken = _first_not_finite(("", value) for value in (*self.model.parameters(), *self._before))
         if broken is not None or self.skipped_in_a_row >= self.options.skip_bad_steps:
             raise NumbersError(reason + _REMEDY)
         with torch.no_grad():
@@ -196,8 +199,12 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
     (of BatchNorm) are not finite changes nothing: it raises NumbersError, naming the first tensor that is not
     finite and the step's images, or is left out where `skip_bad_steps` allows it. Weights and averages are
     looked at after each step: where they are not finite, NumbersError, whatever the options.
+
+    Of several processes (`training.peers`), each is given its part of every batch (`Peers.together`), and all
+    yield the same steps: those of the whole batches.
     """
-    model, options = training.model, training.options
+    model, options, peers = training.model, training.options, training.peers
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train()
     ended = time.perf_counter()
     for batch in batches:
@@ -206,13 +213,14 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
         training.step = max(training.step, batch.step)  # after a batch of which nothing could be read
         lr = training.lr(training.progress())
         training.remember()
-        torch.manual_seed(options.seed * 1_000_003 + training.step)
+        torch.manual_seed(options.seed * 1_000_003 + training.step + (peers.rank << 48))
         with torch.autocast(training.device.type, torch.bfloat16, enabled=training.bf16):
             output = model(batch)
             losses: dict[str, Tensor] = training.loss(output, batch)
-        total = torch.stack(list(losses.values())).sum()
         training.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        losses = peers.add_up(learning, losses)
+        total = torch.stack(list(losses.values())).sum()
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
@@ -227,9 +235,9 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
             training.update_average()
             training.require_finite(batch)
         else:
-            skipped = training.leave_out(losses, batch)
+            skipped = training.leave_out(losses, peers.whole(batch))
         now = time.perf_counter()
-        seconds, ended = now - ended, now
+        seconds, ended = peers.clock(now - ended), now
         training.elapsed += seconds
         named = {name: value.item() for name, value in losses.items()}
         progress = training.progress()

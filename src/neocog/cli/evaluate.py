@@ -13,8 +13,8 @@ from neocog.cli.common import (
     JsonOption,
     PrecisionOption,
     ThreadsOption,
-    find_device,
     output,
+    processes,
     use_threads,
     write_json,
 )
@@ -43,9 +43,7 @@ def evaluate(
     json: JsonOption = None,
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
-    from neocog.distributed.connect import connect
-
-    with connect(find_device(device)) as peers:
+    with processes(device) as peers:
         use_threads(threads)
         _evaluate(run, data, split, batch, workers, precision, strict, json, peers)
 

@@ -12,9 +12,9 @@ from neocog.cli.common import (
     PrecisionOption,
     SeedOption,
     ThreadsOption,
-    find_device,
     output,
     prepare_out,
+    processes,
     use_threads,
     write_json,
 )
@@ -83,9 +83,7 @@ def train(
 
     Ctrl-C, SIGTERM and SIGHUP end it after the step under way, which is saved; --resume goes on from there.
     """
-    from neocog.distributed.connect import connect
-
-    with interrupts() as signals, connect(find_device(device)) as peers:
+    with interrupts() as signals, processes(device) as peers:
         from neocog.cli.progress import show
         from neocog.cli.tables import print_data, print_evaluation
         from neocog.plan import Machine
@@ -132,6 +130,5 @@ def train(
         if run.evaluation is not None:
             print_evaluation(run.evaluation, file)
         print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
-        write_json(
-            None if run.evaluation is None else run.evaluation.to_dict(), json if peers.first else None
-        )
+        if peers.first:
+            write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
