@@ -122,7 +122,7 @@ def missing_label(spot: Ground, share: float = 0.0) -> str:
     """One picture, or this share of them, without label file."""
     for picture in [spot.picture()] if share == 0 else spot.pictures[: int(share * len(spot.pictures))]:
         spot.annotation(picture).unlink()
-    return "."
+    return "." if share <= 0.5 else ""
 
 
 def moved_labels(spot: Ground) -> str:
@@ -161,7 +161,8 @@ def list_pictures(spot: Ground, places: list[str]) -> None:
 def twin(spot: Ground) -> str:
     """Two pictures of one stem: their labels would be one file."""
     picture = spot.picture()
-    return spot.place(save_picture(picture.with_suffix(".bmp"), SIDE, SIDE, 2))
+    save_picture(picture.with_suffix(".bmp"), SIDE, SIDE, 2)
+    return spot.place(picture)
 
 
 def duplicate(spot: Ground, other: bool = False) -> str:
@@ -264,7 +265,7 @@ YOLO = [
 
 ALONE = [
     BadInput("40-backgrounds", "no box in any training picture", only_backgrounds, OK, "", "yolo"),
-    BadInput("40-crowd", "5,000 boxes in one picture", crowded, OK, "", "yolo"),
+    BadInput("40-crowd", "5,000 boxes in one picture", crowded, OK, "", "yolo", ("load", "check", "train")),
     BadInput("36-half", "half of the label files missing", partial(missing_label, share=0.5), OK, "", "yolo"),
     BadInput("37-list", "image in no list", unlisted_yolo, OK, "image in no split", "yolo"),
     BadInput("31-everywhere", "pixels everywhere", pixels_everywhere, STOP, "not normalised\\?", "yolo"),
