@@ -203,7 +203,9 @@ def _bmp(file: BinaryIO, size: int) -> Header:
         width, height, _, bits, compression = unpack("<iiHHI", file)
     height = abs(height)
     if compression in (1, 2) and width * height > MOST_RUNS:
-        raise ValueError(f"run-length BMP of {width * height / 1e6:.0f} Mpx > {MOST_RUNS / 1e6:.0f} Mpx limit")
+        raise ValueError(
+            f"run-length BMP of {width * height / 1e6:.0f} Mpx > {MOST_RUNS / 1e6:.0f} Mpx limit"
+        )
     plain = compression in (0, 3, 6)  # rows of fixed length
     complete = plain and start + (width * bits + 31) // 32 * 4 * height <= size
     return Header("BMP", max(width, 0), height, complete=complete)

@@ -19,7 +19,7 @@ class Unpacked:
         self._total = 0
 
     def add(self, kind: bytes, length: int, data: bytes) -> None:
-        """A chunk of `UNPACKED`, its stated length and what is there of it. Raises ValueError over a limit."""
+        """A chunk of `UNPACKED`: its stated length, what is there of it. Raises ValueError over a limit."""
         if kind != b"tEXt" and length <= MOST_TEXT:
             start = data.find(b"x", data.find(b"\0"))  # a zlib stream begins with 0x78, "x"
             try:
