@@ -343,7 +343,8 @@ def main() -> int:
     seconds = time.monotonic() - began
     print(
         f"{campaign.done} of {words.count} cases of seed {words.seed} in {seconds:.0f} s: "
-        f"{campaign.pictures} pictures, {sum(campaign.refused.values())} refused, {len(campaign.failures)} failures; slowest "
+        f"{campaign.pictures} pictures, {sum(campaign.refused.values())} refused, "
+        f"{len(campaign.failures)} failures; slowest "
         f"{campaign.slowest[0]:.2f} s (case {campaign.slowest[1]}), memory +{campaign.growth / 2**20:.0f} MiB"
     )
     for reason, count in campaign.refused.most_common(12):

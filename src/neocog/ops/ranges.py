@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def check_range(options: object, low: float, high: float, *names: str) -> None:
-    """Raise ValueError unless each number in these fields lies in [low, high]; a tuple must hold one at least."""
+    """Raise ValueError unless each number in these fields lies in [low, high]; a tuple must hold one."""
     for name in names:
         value = getattr(options, name)
         for number in value if isinstance(value, tuple) else (value,):
