@@ -43,18 +43,21 @@ WITHIN_A_LAYER = {
     ("run", "train"),
 }
 
-FORBIDDEN_MODULES = set(
-    "torchvision cv2 pickle cloudpickle dill joblib marshal shelve dbm jsonpickle code runpy imp pip ctypes cffi "
-    "requests httpx aiohttp urllib3 socket ssl ftplib smtplib telnetlib xmlrpc asyncio webbrowser pty".split()
+_FORBIDDEN_MODULES = (
+    "torchvision cv2 pickle cloudpickle dill joblib marshal shelve dbm jsonpickle code runpy imp pip "
+    "ctypes cffi requests httpx aiohttp urllib3 socket ssl ftplib smtplib telnetlib xmlrpc asyncio "
+    "webbrowser pty"
 )
+FORBIDDEN_MODULES = set(_FORBIDDEN_MODULES.split())
 """What loads objects, runs text as code, installs, or talks to a network."""
 
-FORBIDDEN_CALLS = set(
+_FORBIDDEN_CALLS = (
     "eval exec compile __import__ os.system os.popen os.startfile tempfile.mktemp subprocess.getoutput "
     "subprocess.getstatusoutput yaml.unsafe_load yaml.unsafe_load_all yaml.full_load yaml.full_load_all "
-    "torch.jit.load torch.hub.load torch.package.PackageImporter torch.utils.cpp_extension.load pandas.read_pickle "
-    "builtins.eval builtins.exec builtins.compile builtins.__import__ importlib.reload".split()
+    "torch.jit.load torch.hub.load torch.package.PackageImporter torch.utils.cpp_extension.load "
+    "pandas.read_pickle builtins.eval builtins.exec builtins.compile builtins.__import__ importlib.reload"
 )
+FORBIDDEN_CALLS = set(_FORBIDDEN_CALLS.split())
 FORBIDDEN_BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn", "ctypes.", "torch.ops.load_library")
 SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
 SAFE_FILTERS = {"'data'", "tarfile.data_filter"}
@@ -65,7 +68,7 @@ ONLY_IN = {
     "urllib.request": {"backbones/weights.py"},  # the one downloader
     "urllib.error": {"backbones/weights.py"},
     "http": {"backbones/weights.py"},
-    "importlib": {"__init__.py"},  # of the package: the public names
+    "importlib.import_module": {"__init__.py"},  # of the package: the public names
 }
 """What only these files may import or call."""
 
@@ -189,35 +192,40 @@ def test_the_rules_see_what_they_forbid() -> None:
     assert [int(fault.split(":")[0]) for fault in call_faults(loads)] == [1, 2, 4, 6, 8, 12]
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("import pickle", "from marshal import loads", "import shelve as s", "import dill", "from joblib import load"),
-        *("import requests", "import socket", "from urllib import request", "import urllib.request as u"),
-        *("from http.client import HTTPConnection", "import ctypes", "def f():\n    import subprocess"),
-        *("from subprocess import run", "import importlib", "import pip", "import torch\ntorch.load(f, weights_only=True)"),
-        *("exec('1')", "compile('1', 'f', 'exec')", "__import__('os')", "import builtins as b\nb.eval('1')"),
-        *("import os\nos.system('x')", "import os as o\no.system('x')", "from os import system as s\ns('x')"),
-        *("import os\nos.execv('x', [])", "import os\nos.popen('x')", "run('x', shell=True)", "run('x', shell=yes)"),
-        *("import tempfile\ntempfile.mktemp()", "from tempfile import mktemp\nmktemp()"),
-        *("tar.extractall(p)", "tar.extract(m, p, filter='tar')", "import shutil\nshutil.unpack_archive(f, p)"),
-        *("import yaml\nyaml.unsafe_load(f)", "from yaml import load\nload(f)", "import yaml\nyaml.load_all(f)"),
-        *("import yaml as y\ny.load(f, y.FullLoader)", "import torch as t\nt.load(f)", "import torch\ntorch.jit.load(f)"),
-    ],
-)  # fmt: skip
+WRONG = r"""
+import pickle | from marshal import loads | import shelve as s | import dill | from joblib import load
+import pip | import requests | import socket | from urllib import request | import urllib.request as u
+import ctypes | from http.client import HTTPConnection | def f(): import subprocess
+from subprocess import run | from importlib import import_module
+import torch; torch.load(f, weights_only=True) | import torch as t; t.load(f)
+import torch; torch.jit.load(f)
+exec('1') | compile('1', 'f', 'exec') | __import__('os') | import builtins as b; b.eval('1')
+import os; os.system('x') | import os as o; o.system('x') | from os import system as s; s('x')
+import os; os.execv('x', []) | import os; os.popen('x') | run('x', shell=True) | run('x', shell=yes)
+import tempfile; tempfile.mktemp() | from tempfile import mktemp; mktemp() | tar.extractall(p)
+tar.extract(m, p, filter='tar') | import shutil; shutil.unpack_archive(f, p)
+import yaml; yaml.unsafe_load(f) | from yaml import load; load(f) | import yaml; yaml.load_all(f)
+import yaml as y; y.load(f, y.FullLoader)
+"""
+RIGHT = r"""
+import re; re.compile('x') | model.eval() | import yaml; yaml.safe_load(f) | net.compile()
+tar.extractall(p, filter='data') | run(['x'], shell=False) | import numpy as np; np.load(f)
+from urllib.parse import urlsplit | import tempfile; tempfile.mkstemp() | from importlib import metadata
+import json; json.load(f)
+"""
+
+
+def snippets(text: str) -> list[str]:
+    return [one.strip() for line in text.strip().splitlines() for one in line.split(" | ")]
+
+
+@pytest.mark.parametrize("text", snippets(WRONG))
 def test_the_gate_sees_every_forbidden_way(text: str) -> None:
     tree = ast.parse(text)
     assert place_faults("data/voc.py", tree) + call_faults(tree) != []
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        *("import re\nre.compile('x')", "model.eval()", "import yaml\nyaml.safe_load(f)", "net.compile()"),
-        *("tar.extractall(p, filter='data')", "run(['x'], shell=False)", "import numpy as np\nnp.load(f)"),
-        *("import json\njson.load(f)", "from urllib.parse import urlsplit", "import tempfile\ntempfile.mkstemp()"),
-    ],
-)
+@pytest.mark.parametrize("text", snippets(RIGHT))
 def test_the_gate_lets_pass_what_is_safe(text: str) -> None:
     tree = ast.parse(text)
     assert place_faults("data/voc.py", tree) + call_faults(tree) == []

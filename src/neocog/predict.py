@@ -5,14 +5,17 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from neocog.data.images import read_image
 from neocog.data.loader import collate
@@ -21,7 +24,14 @@ from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, SampleKey
-from neocog.weights import find_model, first_not_finite, load_model, restore_weights
+from neocog.weights import (
+    WEIGHTS,
+    find_model,
+    first_not_finite,
+    load_model,
+    on_one_line,
+    restore_weights,
+)
 from neocog.zoo import MODELS, create
 
 if TYPE_CHECKING:
@@ -29,6 +39,9 @@ if TYPE_CHECKING:
 
 STRIDE = 16
 """Pictures are padded to a multiple of this many pixels."""
+
+MOST_SIDE = 1 << 14
+"""Pixels a side that a model may ask pictures to be fitted into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,21 +217,67 @@ def load(path: str | Path, device: str | torch.device = "cpu", precision: str = 
     """A trained model from a run folder or a model folder. Raises CheckpointError with one line."""
     folder = find_model(Path(path))
     config, weights = load_model(folder)
-    model = build(config, folder)
-    restore_weights(model, weights, folder / "model.safetensors")
+    with _no_larger_than(sum(value.numel() for value in weights.values())):
+        model = build(config, folder)
+    restore_weights(model, weights, folder / WEIGHTS)
     size = config["size"]
     return Predictor(model.to(device), config["classes"], (size[0], size[1]), config, precision)
 
 
-def build(config: dict[str, Any], folder: Path) -> nn.Module:
-    """The network that a model's `config.json` describes, with fresh weights."""
+@contextmanager
+def _no_larger_than(most: int) -> Iterator[None]:
+    """Raise ValueError where this thread builds a network of more parameters, before they fill memory.
+
+    A hostile description may be of any size. New parameters take no memory until they are initialised, which
+    is after they are registered.
+    """
+    ours, total = get_ident(), 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal total
+        if parameter is not None and get_ident() == ours:
+            total += parameter.numel()
+            if total > most:
+                raise ValueError(f"its network is larger than {WEIGHTS}")
+
+    handle = register_module_parameter_registration_hook(count)
     try:
+        yield
+    finally:
+        handle.remove()
+
+
+def build(config: dict[str, Any], folder: Path) -> nn.Module:
+    """The network that a model's `config.json` describes, with fresh weights. Raises CheckpointError."""
+    try:
+        _check_description(config)
         entry = MODELS[config["model"]]
         options_type = type(entry.options(config["backbone"], max(config["size"])))
         options = TypeAdapter(options_type).validate_python(config["options"])
         return create(config["model"], config["classes"], config["backbone"], options)
-    except (KeyError, ValidationError, NeocogError) as error:
-        reason = str(error).splitlines()[0]
+    except _WRONG as error:
+        reason = on_one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise CheckpointError(
             f"{folder / 'config.json'}: does not describe a known model ({reason})"
         ) from error
+
+
+_WRONG = (
+    NeocogError,
+    LookupError,
+    TypeError,
+    ValueError,  # pydantic's, too
+    ArithmeticError,
+    RuntimeError,  # torch's, for sizes that cannot be
+    MemoryError,
+)
+
+
+def _check_description(config: dict[str, Any]) -> None:
+    size, classes = config["size"], config["classes"]
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError("size is not a height and a width")
+    if not all(type(side) is int and 0 < side <= MOST_SIDE for side in size):
+        raise ValueError(f"a size of {size[0]!r} x {size[1]!r} pixels")
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("classes is not a list of names")
