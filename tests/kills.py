@@ -33,7 +33,7 @@ from tests.references.saver import SAVE_POINTS, forked, save, save_for_ever, tol
 from neocog.checkpoint import load_checkpoint, sweep
 
 Record = dict[str, Any]
-KILLS_A_RUN = 4
+KILLS_A_RUN = 5
 POINTS = ["before-optimizer.safetensors", *SAVE_POINTS]
 
 
@@ -104,7 +104,7 @@ def training(arena: Arena, log: Path, of: int, seed: int) -> Iterator[Record]:
         if left <= 0:
             return
         draw = random.Random(f"{seed} {number}")
-        yield killed_run(arena, seen, min(left, draw.randint(2, KILLS_A_RUN)), draw)
+        yield killed_run(arena, seen, min(left, draw.randint(3, KILLS_A_RUN)), draw)
 
 
 def points(arena: Arena, names: Iterable[str]) -> Record:
@@ -238,33 +238,38 @@ def summary(log: Path, what: str, of: int, phases: Iterable[str]) -> int:
     return 1 if failures else 0
 
 
+def run(command: str, given: argparse.Namespace, arena: Arena | None) -> int:
+    """One command; the exit code."""
+    deadline = time.monotonic() + 60 * given.minutes
+    log = given.folder / f"{command}.jsonl"
+    if command == "saving" or arena is None:
+        of = given.of or 1000
+        keep(saving(given.folder, log, of, given.seed), log, deadline, quiet=True)
+        return summary(log, command, of, SAVE_POINTS)
+    if command == "training":
+        of = given.of or 200
+        keep(training(arena, log, of, given.seed), log, deadline)
+        return summary(log, command, of, PHASES)
+    log.unlink(missing_ok=True)  # these are short: all of them, each time
+    if command == "points":
+        keep(iter([points(arena, given.points)]), log, deadline)
+        return summary(log, command, len(given.points), given.points)
+    keep(signals(arena), log, deadline)
+    return 1 if any(record["problems"] for record in read(log)) else 0
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("command", choices=["training", "saving", "points", "signals"])
+    parser.add_argument("commands", nargs="+", choices=["training", "saving", "points", "signals"])
     parser.add_argument("--minutes", type=float, default=10.0, help="stop after this time (10)")
     parser.add_argument("--of", type=int, default=None, help="stop after this many kills (200; saving: 1000)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "neocog-kills")
     parser.add_argument("--points", nargs="*", default=POINTS, help="fail points (all)")
     given = parser.parse_args()
-    deadline = time.monotonic() + 60 * given.minutes
     given.folder.mkdir(parents=True, exist_ok=True)
-    log = given.folder / f"{given.command}.jsonl"
-    if given.command == "saving":
-        of = given.of or 1000
-        keep(saving(given.folder, log, of, given.seed), log, deadline, quiet=True)
-        return summary(log, "saving", of, SAVE_POINTS)
-    arena = Arena(given.folder)
-    if given.command == "training":
-        of = given.of or 200
-        keep(training(arena, log, of, given.seed), log, deadline)
-        return summary(log, "training", of, PHASES)
-    log.unlink(missing_ok=True)  # these are short: all of them, each time
-    if given.command == "points":
-        keep(iter([points(arena, given.points)]), log, deadline)
-        return summary(log, "points", len(given.points), given.points)
-    keep(signals(arena), log, deadline)
-    return 1 if any(record["problems"] for record in read(log)) else 0
+    arena = None if given.commands == ["saving"] else Arena(given.folder)
+    return max(run(command, given, arena) for command in given.commands)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Signals to a training: it finishes its step, saves, says so in a line, and later ends with the same bits."""
+"""Signals to a training: it finishes its step, saves, says so in a line, and ends with the same bits."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_loader_processes_leave_signals_to_their_parent() -> None:
 def test_a_program_that_ends_ends_its_loader_processes() -> None:
     """Also when a finalizer was made before multiprocessing was there, which then waits for them first."""
     code = (
-        "import weakref, types; thing = types.SimpleNamespace(); weakref.finalize(thing, print, 'end')\n"
+        "import weakref; thing = type('Thing', (), {})(); weakref.finalize(thing, print, 'end')\n"
         "from neocog.data.workers import Pool\n"
         "pool = Pool(abs, 2); print(list(pool.map([-1])))"
     )

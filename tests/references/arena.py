@@ -23,9 +23,11 @@ import torch
 
 import neocog.run
 from neocog.cli import main
+from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.files import read_link
+from neocog.predict import load
 
 STEPS = 20
 PHASES = ("opening", "loading", "step", "validation", "saving", "between")
@@ -251,7 +253,7 @@ class Arena:
         self.folder, self.data, self.board = folder, folder / "data", Board()
         folder.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
-            splits = {name: Scenes("std", name, count=count) for name, count in (("train", 12), ("val", 3))}
+            splits = {name: Scenes("std", name, count=count) for name, count in (("train", 12), ("val", 2))}
             write_dataset(splits, folder / "unfinished", "voc")
             (folder / "unfinished").rename(self.data)
         self.whole = self.folder / "whole"
@@ -260,6 +262,12 @@ class Arena:
             assert child.wait() == 0, child.log.read_text()
             assert not child.survivors()
         self.expected = fingerprint(self.whole)
+        self._load_what_children_need()
+
+    def _load_what_children_need(self) -> None:
+        """Modules and compiled kernels, once instead of in every child; nothing that starts a thread."""
+        torch.optim.AdamW([torch.zeros(1)])
+        neocog.run.evaluate(load(self.whole), open_data(str(self.data), "val"))
 
     def start(
         self,

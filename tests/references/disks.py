@@ -43,16 +43,16 @@ def read_only(*folders: Path) -> Iterator[None]:
     """
     if os.name == "nt":
         pytest.skip("needs POSIX modes")
-    modes = [folder.stat().st_mode for folder in folders]
+    modes = {folder: folder.stat().st_mode for folder in (Path(), *folders)}
     root = os.geteuid() == 0
     try:
-        for folder in folders:
-            folder.chmod(0o555)
+        for folder in modes:
+            folder.chmod(0o555 if folder in folders else 0o755)
         if root:
             os.seteuid(65534)
         yield
     finally:
         if root:
             os.seteuid(0)
-        for folder, mode in zip(folders, modes, strict=True):
+        for folder, mode in modes.items():
             folder.chmod(mode)
