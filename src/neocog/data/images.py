@@ -24,7 +24,7 @@ from neocog.data.png_chunks import check_chunks
 MOST_PIXELS = 50_000_000
 BACKGROUND = (255, 255, 255)
 MOST_SCANNED = 1_000_000_000
-"""Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short it is."""
+"""Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
 
 
 @dataclass(frozen=True, slots=True)
