@@ -121,10 +121,12 @@ def load_checkpoint(run: Path, which: Which = "last") -> Checkpoint | None:
 
 
 @contextmanager
-def taking_up(checkpoint: Checkpoint) -> Iterator[None]:
-    """Turn what goes wrong with a checkpoint that is whole, but none of such a run, into a CheckpointError."""
+def taking_up(
+    checkpoint: Checkpoint,
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Mapping[str, Tensor]]]]:
+    """Its state and tensors. What goes wrong with one that is whole, but none of such a run, is told so."""
     try:
-        yield
+        yield checkpoint.state, checkpoint.tensors
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         reason = on_one_line(f"{type(error).__name__}: {error}")
         raise CheckpointError(f"{checkpoint.path}: not a checkpoint of this run ({reason})") from error

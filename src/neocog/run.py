@@ -22,6 +22,7 @@ from neocog.checkpoint import (
     restore_optimizer,
     save_checkpoint,
     sweep,
+    taking_up,
 )
 from neocog.data.dataset import require_classes
 from neocog.data.loader import Loader, collate
@@ -295,15 +296,15 @@ class Run:
         checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
         step = 0 if checkpoint is None else checkpoint.step
         if checkpoint is not None:
-            state, tensors = checkpoint.state, checkpoint.tensors
-            restore_weights(self.model, tensors["weights"], checkpoint.path / "weights.safetensors")
-            for name, value in self.training.average.items():
-                value.copy_(tensors["ema"][name])
-            restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
-            self.training.step, self.training.elapsed = step, state["elapsed"]
-            self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
-            self.best, self.history = state["best"], list(state["history"])
-            self._unreadable = list(state.get("unreadable", []))
+            with taking_up(checkpoint) as (state, tensors):
+                restore_weights(self.model, tensors["weights"], checkpoint.path / "weights.safetensors")
+                for name, value in self.training.average.items():
+                    value.copy_(tensors["ema"][name])
+                restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
+                self.training.step, self.training.elapsed = step, state["elapsed"]
+                self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
+                self.best, self.history = state["best"], list(state["history"])
+                self._unreadable = list(state.get("unreadable", []))
         if self.peers.first:
             sweep(self.out)
             self.metrics.cut(step)

@@ -12,8 +12,9 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn
+from typing import Any, NoReturn
 
 import safetensors.torch
 import torch
@@ -227,7 +228,7 @@ def _one_line(error: Exception) -> str:
 
 
 @contextmanager
-def open_file(path: Path, most: int = MOST_WEIGHTS) -> Iterator[BinaryIO]:
+def open_file(path: Path, most: int = MOST_WEIGHTS) -> Iterator[BufferedReader]:
     """A regular file of at most `most` bytes, open for reading. A pipe is refused, never waited for.
 
     Raises CheckpointError.

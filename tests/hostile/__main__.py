@@ -65,7 +65,7 @@ WARM = (
     "safetensors: empty",
     "model: another architecture's backbone",
     "checkpoint: manifest a list",
-    "YAML: pictures at an address",
+    "YAML: pictures outside",
 )
 
 

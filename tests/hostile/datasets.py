@@ -18,13 +18,13 @@ def check(path: Path) -> list[str]:
     return ["data", "check", str(path)]
 
 
-def yaml(name: str, content: Callable[[World], str], words: str) -> Hostile:
-    """A YOLO data set with this data.yaml."""
+def yaml(name: str, content: Callable[[World], str], words: str, pictures: str = "images") -> Hostile:
+    """A YOLO data set with this data.yaml, and a folder of pictures."""
 
     def make(world: World, place: Path) -> list[str]:
-        for folder in ("images/train", "labels/train"):
+        for folder in (f"{pictures}/train", "labels/train"):
             (place / "data" / folder).mkdir(parents=True)
-        Image.new("RGB", (64, 64)).save(place / "data" / "images" / "train" / "a.png")
+        Image.new("RGB", (64, 64)).save(place / "data" / pictures / "train" / "a.png")
         (place / "data" / "labels" / "train" / "a.txt").write_text("0 0.5 0.5 0.5 0.5\n")
         (place / "data" / "data.yaml").write_text(content(world))
         return check(place / "data")
@@ -102,8 +102,8 @@ ITEMS = [
     yaml("anchors that grow to 9**9 words", lambda _: BOMB + "names: *i\n", "data.yaml"),
     yaml("key given twice", lambda _: "names: [a]\nnames: [b]\n", "duplicate key"),
     yaml("nested 10,000 deep", lambda _: "names: " + "[" * 10_000, "data.yaml"),
-    yaml("pictures at an address", lambda _: "names: [a]\ntrain: http://127.0.0.1/a.zip\n", "data"),
-    yaml("pictures outside", lambda w: f"names: [a]\ntrain: {w.canary}\n", "data"),
+    yaml("pictures at an address", lambda _: "names: [a]\ntrain: http://127.0.0.1/a.zip\n", "data", "else"),
+    yaml("pictures outside", lambda w: f"names: [a]\ntrain: {w.canary}\n", "data", "else"),
     xml("entities that grow to 10**8", f'<!DOCTYPE a [<!ENTITY e0 "x">{ENTITIES}]><a>&e8;</a>'),
     xml("entity that reads a file", '<!DOCTYPE a [<!ENTITY e SYSTEM "PICTURE">]><a>&e;</a>'),
     xml("entity that asks a server", '<!DOCTYPE a [<!ENTITY e SYSTEM "http://127.0.0.1/">]><a>&e;</a>'),
