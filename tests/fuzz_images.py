@@ -192,7 +192,7 @@ def case(seed: int, number: int) -> tuple[bytes, str]:
     draw = np.random.default_rng([seed, number])
     data = bytearray(seeds()[number % len(seeds())])
     for _ in range(int(draw.integers(1, 4))):
-        if data:
+        if len(data) > 16:
             MUTATIONS[int(draw.integers(len(MUTATIONS)))](data, draw)
     made = bytes(data)
     if made.startswith(b"\x89PNG") and draw.integers(2):
