@@ -370,6 +370,9 @@ def test_the_command_line_leaves_bad_steps_out_when_told_to(
     assert main(command(folder, tmp_path / "goes-on", "--skip-bad-steps", "1")) == 0
     output = capfd.readouterr()
     assert "step 2: loss 'first' is not finite (images: " in output.out + output.err
+    assert main(command(folder, tmp_path / "stops", "--resume", "--skip-bad-steps", "1")) == 0
+    both = [(tmp_path / name / "metrics.jsonl").read_bytes() for name in ("stops", "goes-on")]
+    assert both[0] == both[1]
 
 
 def test_a_network_that_overflows_does_not_predict_nothing(folder: Path, tmp_path: Path) -> None:
