@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.badinputs import drive, tree_hash
+from tests.fuzz_annotations import MOST_GROWTH, MOST_SECONDS, Books, case, run, write_targets
 from tests.planted import KINDS, Error, World, plant
 
 from neocog.data.open import open_data, read_split, splits_of
@@ -107,3 +108,45 @@ def test_the_books_name_every_loss(tmp_path: Path) -> None:
         lost += report.lost_annotations
     planted = Counter(error.reason for error in errors)
     assert lost and all(planted[reason] == count for reason, count in lost.items())
+
+
+def test_three_thousand_mutated_files_are_read_or_refused() -> None:
+    """The suite's share of `python -m tests.fuzz_annotations`."""
+    books = Books(seed=0)
+    run(books, stop=3000)
+    assert books.failures == []
+    assert books.done == 3000 == books.used + books.refused.total()
+    assert books.used > 300 and len(books.refused) > 30  # damage that is worth something
+    assert books.slowest[0] < MOST_SECONDS and books.growth < MOST_GROWTH
+
+
+def test_a_case_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
+    first, second = write_targets(tmp_path / "a"), write_targets(tmp_path / "b")
+    found = [[case(targets, 5, number)[1] for number in range(40)] for targets in (first, second)]
+    assert found[0] == found[1] and len(set(found[0])) > 30
+
+
+def test_the_judge_of_mutated_files_sees_what_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the fuzzer exists to find, made to happen: another exception, books that are off, a box outside."""
+    from neocog.data import builder, report, voc_xml
+
+    def broken(name: str, target: object, value: object) -> str:
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, value)
+            books = Books(seed=0)
+            run(books, stop=60)
+        return " ".join(failure["failure"] for failure in books.failures)
+
+    def crash(data: bytes) -> object:
+        raise IndexError("as nobody expected")
+
+    assert "IndexError: as nobody expected" in broken("_parse", voc_xml, crash)
+    assert "AssertionError" in broken("lose", report.Report, lambda *_: None)
+    judge_boxes = builder.judge_boxes
+    assert "AssertionError" in broken(
+        "judge_boxes",
+        builder,
+        lambda boxes, sizes: (judge_boxes(boxes, sizes)[0] + 30, judge_boxes(boxes, sizes)[1]),
+    )
