@@ -10,7 +10,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from neocog.distributed.peers import Group, Peers, all_but_channels
+from neocog.distributed.peers import Group, Peers, all_but_channels, wide
 
 
 class _SynchronisedNorm(_BatchNorm):
@@ -66,8 +66,8 @@ class _Normalise(torch.autograd.Function):
         x, weight, mean, variance, count = ctx.saved_tensors
         shape, over = [1, -1, *[1] * (x.ndim - 2)], all_but_channels(x)
         inverse = torch.rsqrt(variance + ctx.eps)
-        given = grad.float()
-        normal = (x.float() - mean.view(shape)) * inverse.view(shape)
+        given = wide(grad)
+        normal = (wide(x) - mean.view(shape)) * inverse.view(shape)
         own = torch.stack([given.sum(over), (given * normal).sum(over)])
         if ctx.group.idle:
             own.zero_()

@@ -154,9 +154,11 @@ class Group(Peers):
             row = torch.tensor([len(batch), *batch.images.shape[-2:], len(loader.faulty)])
             pictures, heights, widths, faults = self.rows(row).T.tolist()
             if any(count != self._known_faults for count in faults):
-                for found in self.gather(dict(loader.faulty)):
-                    loader.note(found.items())
-                self._known_faults = max(self._known_faults, len(loader.faulty))
+                every = {
+                    index: line for own in self.gather(dict(loader.faulty)) for index, line in own.items()
+                }
+                self._known_faults = len(every)  # the same in all processes, though loaders read on meanwhile
+                loader.note(every.items())
             if not any(pictures):
                 continue
             self.idle = len(batch) == 0
@@ -179,7 +181,7 @@ class Group(Peers):
     @torch.no_grad()
     def add_up(self, parameters: Sequence[nn.Parameter], losses: dict[str, Tensor]) -> dict[str, Tensor]:
         """One sum over everything. A parameter that no process has a gradient of keeps none."""
-        values = torch.stack([value.float() for value in losses.values()])
+        values = torch.stack(list(losses.values()))
         there = values.new_tensor([parameter.grad is not None for parameter in parameters])
         gradients = [
             parameter.new_zeros(parameter.numel()) if parameter.grad is None else parameter.grad.flatten()
@@ -200,7 +202,7 @@ class Group(Peers):
         own = 0 if self.idle else x.numel() // x.shape[1]
         row = torch.zeros(2 * x.shape[1] + 1, dtype=torch.float64, device=x.device)
         if own:
-            variance, mean = torch.var_mean(x.float(), all_but_channels(x), correction=0)
+            variance, mean = torch.var_mean(wide(x), all_but_channels(x), correction=0)
             torch.cat([mean.double(), variance.double(), row.new_tensor([own])], out=row)
         table = self.rows(row)
         counts = table[:, -1:]
@@ -208,7 +210,8 @@ class Group(Peers):
         count = counts.sum().clamp(min=1)
         mean = (means * counts).sum(0) / count
         variance = ((variances + (means - mean).square()) * counts).sum(0) / count
-        return mean.float(), variance.float(), count.float()
+        dtype = wide(x).dtype
+        return mean.to(dtype), variance.to(dtype), count.to(dtype)
 
 
 def _padded(batch: Batch, size: tuple[int, int]) -> Batch:
@@ -223,6 +226,11 @@ def _blank(size: tuple[int, int], step: int) -> Batch:
     """One black picture without objects."""
     frame, key = Frame(size, size), SampleKey(0, 0, 0)
     return Batch(torch.zeros(1, 3, *size), (size,), (Objects.empty(),), (frame,), (key,), step)
+
+
+def wide(x: Tensor) -> Tensor:
+    """The same numbers in float32, or float64 where they are."""
+    return x if x.dtype == torch.float64 else x.float()
 
 
 def all_but_channels(x: Tensor) -> list[int]:
