@@ -129,7 +129,7 @@ def test_a_case_depends_on_seed_and_number_alone(tmp_path: Path) -> None:
 def test_the_judge_of_mutated_files_sees_what_is_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the fuzzer exists to find, made to happen: another exception, books that are off, a box outside."""
+    """What the fuzzer looks for, made to happen: another exception, books that are off, a box outside."""
     from neocog.data import builder, report, voc_xml
 
     def broken(name: str, target: object, value: object) -> str:
@@ -143,7 +143,7 @@ def test_the_judge_of_mutated_files_sees_what_is_wrong(
         raise IndexError("as nobody expected")
 
     assert "IndexError: as nobody expected" in broken("_parse", voc_xml, crash)
-    assert "AssertionError" in broken("lose", report.Report, lambda *_: None)
+    assert "AssertionError" in broken("drop", report.Report, lambda *_: None)
     judge_boxes = builder.judge_boxes
     assert "AssertionError" in broken(
         "judge_boxes",
