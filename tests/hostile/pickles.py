@@ -143,11 +143,11 @@ def _opcodes(what: Callable[[World], bytes]) -> Maker:
 
 
 def _stack_global(world: World) -> bytes:
-    return b"\x80\x04\x8c\x05posix\x8c\x06system\x93(" + text(world.touch()) + b"tR."
+    return b"\x80\x04" + text("posix") + text("system") + b"\x93(" + text(world.touch()) + b"tR."
 
 
 def _instance(world: World) -> bytes:
-    return b"(S'" + world.touch().encode() + b"'\nios\nsystem\n."
+    return b"(" + text(world.touch()) + b"ios\nsystem\n."
 
 
 NAMES = [
@@ -190,8 +190,8 @@ ITEMS = [
         )
         for protocol in (0, 2, 4)
     ),
-    Hostile("name taken from the stack", _opcodes(_stack_global), 4, "opcode"),
-    Hostile("instance of a function", _opcodes(_instance), 4, "opcode"),
+    Hostile("name taken from the stack", _opcodes(_stack_global), 4, "opcode STACK_GLOBAL"),
+    Hostile("instance of a function", _opcodes(_instance), 4, "opcode INST"),
     Hostile("extension code", _opcodes(lambda _: b"\x80\x02\x82\x01."), 4, "opcode EXT1"),
     Hostile(
         "string without an end", _opcodes(lambda _: b"\x80\x02X\xff\xff\xff\x7fa"), 4, "not a whole pickle"
