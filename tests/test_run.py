@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.references.disks import file_size_limit
+from tests.references.disks import file_size_limit, read_only
 
 from neocog.checkpoint import load_checkpoint, save_checkpoint
 from neocog.cli import main
@@ -152,6 +152,20 @@ def test_a_full_disk_ends_a_run_that_can_go_on_later(
     assert not [path for path in out.rglob("*") if path.name.endswith((".tmp", ".next"))]
     assert main(arguments(folder, out, "--resume")) == 0
     assert fingerprints(out) == fingerprints(whole)
+
+
+def test_a_read_only_folder_is_one_line_and_code_5(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "data")
+    Path("run").mkdir()
+    with read_only(Path("run")):
+        assert main(arguments(Path("data"), Path("run"), "--resume")) == 5
+    error = capfd.readouterr().err
+    assert error.startswith("neocog: run/run.json: cannot be written (Permission denied)")
+    assert error.count("\n") == 1
+    assert list(Path("run").iterdir()) == []
 
 
 def test_a_report_that_a_kill_prevented_is_made_on_resume(whole: Path, folder: Path, tmp_path: Path) -> None:
