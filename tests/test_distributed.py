@@ -94,6 +94,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "given": given,
     }
     assert main([*train, "--threads", "1", "--out", str(folder / "one")]) == 0
+    for name in ("half", "stopped"):
+        (folder / name).mkdir()
     half = Run(folder / "half", run_options(**words), Machine(workers=0))  # type: ignore[arg-type]
     for moment in half:
         if moment.step.number == STOP - 1:
@@ -104,7 +106,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["evaluate", str(folder / "one"), "--precision", "f32", "--json", str(folder / "two.json")],
         ["predict", str(folder / "one"), data, "--conf", "0.01", "--out", str(folder / "two")],
     ]
-    plan = {"ports": free_ports(4), "words": words, "stop": STOP, "commands": commands, "steps": 20}
+    plan = {"ports": free_ports(4), "words": words, "stop": STOP, "commands": commands, "steps": 12}
     (folder / "plan.json").write_text(json.dumps(plan))
     results = finish(start([str(SCRIPT), "everything", str(folder)]))
     assert [code for code, _, _ in results] == [0, 0], "\n".join(errors for _, _, errors in results)
@@ -117,7 +119,7 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_two_processes_compute_what_one_does(work: Path) -> None:
     """BatchNorm, totals, shares, losses in float64 and evaluation: asserted in both processes."""
     said = (work / "said.txt").read_text()
-    assert "20 losses, batch 3" in said and "5 losses, batch 1" in said
+    assert "12 losses, batch 3" in said and "5 losses, batch 1" in said
 
 
 @pytest.mark.parametrize("run", ["half", "stopped"])
@@ -171,6 +173,14 @@ def test_the_death_of_a_process_ends_the_others_with_one_line() -> None:
     assert code == 7 and seconds < 30
     assert errors.splitlines() == [errors.strip()] and "Traceback" not in errors
     assert errors.startswith("neocog: another process of this run has ended or cannot be reached")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [2, 3])
+def test_fifty_losses(size: int) -> None:
+    results = finish(start([str(SCRIPT), "losses", "50"], size))
+    assert [code for code, _, _ in results] == [0] * size, "\n".join(errors for _, _, errors in results)
+    assert "50 losses, batch 3" in results[0][1]
 
 
 @pytest.mark.slow

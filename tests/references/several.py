@@ -177,7 +177,7 @@ def losses(peers: Peers, data: Any, batch: int, steps: int, options: TrainOption
     return [sum(step.losses.values()) for step in islice(fit(training, batches), steps)]
 
 
-def check_losses(peers: Peers, steps: int = 50) -> None:
+def check_losses(peers: Peers, steps: int) -> None:
     """AdamW at its usual rate, shares of 1 and 2 pictures: what one process computes with all three."""
     options = TrainOptions(steps=steps, batch=3, lr=1.5e-3, precision="f32")
     cases: list[tuple[Any, int, int]] = [(Scenes("std", "train", count=20), 3, steps), (Ragged(), 1, 6)]
@@ -247,5 +247,9 @@ def endless(patience: float) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "everything":
         everything(Path(sys.argv[2]))
+    elif sys.argv[1] == "losses":
+        torch.set_num_threads(1)
+        with connect(torch.device("cpu")) as group:
+            check_losses(group, int(sys.argv[2]))
     else:
         sys.exit(endless(float(sys.argv[2])))
