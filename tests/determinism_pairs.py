@@ -1,6 +1,6 @@
 """Same seed, same result: pairs of fresh processes whose surroundings have nothing in common but the machine.
 
-    python -m tests.determinism_pairs                 20 pairs (about four minutes on one core)
+    python -m tests.determinism_pairs                 20 pairs (about five minutes on one core)
     python -m tests.determinism_pairs --pairs 4
 
 Each process trains on the same three small data sets (VOC, YOLO and COCO folders) and prints the digests of
