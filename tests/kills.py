@@ -140,12 +140,11 @@ def signals(arena: Arena) -> Iterator[Record]:
         (signal.SIGINT, Aim("saving", 12), 2),
     ]
     for number, aim, workers in orders:
-        child = arena.start(out, aim, workers=workers)
+        child = arena.start(out, aim, workers=workers, hold=True)
         assert child.rang(), child.log.read_text()
-        if aim.phase == "opening":
-            time.sleep(0.1)  # not before the program has begun
         reached = arena.board.step
         child.send(number)
+        arena.board.release()
         status, problems = end(child, arena)
         yield {
             "signal": number.name,
@@ -156,9 +155,10 @@ def signals(arena: Arena) -> Iterator[Record]:
             "saved": saved_step(out),
             "problems": problems,
         }
-    child = arena.start(out, Aim("step", 0), workers=2, slow=True)
+    child = arena.start(out, Aim("step", 0), workers=2, slow=True, hold=True)
     assert child.rang(), child.log.read_text()
     child.send(signal.SIGINT)
+    arena.board.release()
     time.sleep(0.6)
     again = time.monotonic()
     child.send(signal.SIGINT)

@@ -50,12 +50,12 @@ class Board:
 
     def __init__(self) -> None:
         memory = memoryview(mmap.mmap(-1, 4096))
-        self._cells = memory[:64].cast("q")  # phase, step, temporaries found
+        self._cells = memory[:64].cast("q")  # phase, step, temporaries found, released
         self._seconds, self._counts = memory[64:256].cast("d"), memory[256:512].cast("q")
         self.clear()
 
     def clear(self) -> None:
-        self._cells[0] = self._cells[1] = self._cells[2] = 0
+        self._cells[0] = self._cells[1] = self._cells[2] = self._cells[3] = 0
 
     @property
     def phase(self) -> str:
@@ -83,6 +83,14 @@ class Board:
     def temporaries(self, count: int) -> None:
         self._cells[2] = count
 
+    @property
+    def released(self) -> bool:
+        """Whether a child that was held may go on."""
+        return bool(self._cells[3])
+
+    def release(self) -> None:
+        self._cells[3] = 1
+
     def spent(self, phase: str, seconds: float) -> None:
         place = PHASES.index(phase)
         self._seconds[place] += seconds
@@ -97,8 +105,11 @@ class Board:
 class Watch:
     """Replaces the parts of a run, inside a child, by the same parts that say which phase they are."""
 
-    def __init__(self, board: Board, aim: Aim | None, bell: int, arm: str | None, slow: bool) -> None:
-        self.board, self.aim, self.bell, self.arm, self.slow = board, aim, bell, arm, slow
+    def __init__(
+        self, board: Board, aim: Aim | None, bell: int, arm: str | None, slow: bool, hold: bool
+    ) -> None:
+        self.board, self.aim, self.bell = board, aim, bell
+        self.arm, self.slow, self.hold = arm, slow, hold
         self.entered = time.perf_counter()
         board.clear()
 
@@ -109,6 +120,8 @@ class Watch:
         if self.aim is not None and phase == self.aim.phase and self.board.step >= self.aim.step:
             self.aim = None
             os.write(self.bell, b"!")
+            while self.hold and not self.board.released:
+                time.sleep(0.005)
 
     def install(self) -> None:
         fit, save = neocog.run.fit, neocog.run.save_checkpoint
@@ -117,7 +130,9 @@ class Watch:
         neocog.run.evaluate = self.during("validation", neocog.run.evaluate)
         for name in ("save_model", "save_samples", "write_atomic", "run_report"):
             setattr(neocog.run, name, self.during("saving", getattr(neocog.run, name)))
-        self.enter("opening")
+        neocog.run.create = self.during("opening", neocog.run.create)
+        if not self.hold:
+            self.enter("opening")
 
     def during(self, phase: str, part: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*given: Any, **named: Any) -> Any:
@@ -207,9 +222,9 @@ class Child:
         os.killpg(self.pid, number)
 
     def survivors(self) -> list[int]:
-        """Processes of the group that are still there three seconds after its end."""
+        """Processes of the group that are still there ten seconds after its end."""
         os.close(self._ear)
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + 10
         while (found := group(self.pid)) and time.monotonic() < deadline:
             time.sleep(0.01)
         return found
@@ -277,13 +292,18 @@ class Arena:
         workers: int = 1,
         arm: str | None = None,
         slow: bool = False,
+        hold: bool = False,
     ) -> Child:
-        """Start or resume a training. `arm`: the fail point that ends a save; `slow`: saves take 10 s."""
+        """Start or resume a training.
+
+        `arm`: the fail point that ends a save; `slow`: saves take 10 s; `hold`: where it was aimed at, it waits
+        until the board releases it.
+        """
         words = ["train", "faster-rcnn", "--data", str(self.data), "--out", str(out), "--size", "64"]
         words += ["--batch", "2", "--steps", str(STEPS), "--seed", "7", "--threads", "1", "--save-steps", "3"]
         words += ["--workers", str(workers), *(["--resume"] if out.exists() else [])]
         log = self.folder / f"{out.name}.log"
-        return Child(words, lambda bell: Watch(self.board, aim, bell, arm, slow), log)
+        return Child(words, lambda bell: Watch(self.board, aim, bell, arm, slow, hold), log)
 
     def differences(self, run: Path) -> list[str]:
         """Files whose bits are not those of the undisturbed run."""
