@@ -23,6 +23,7 @@ from neocog.data.png_chunks import check_chunks
 
 MOST_PIXELS = 50_000_000
 BACKGROUND = (255, 255, 255)
+_CUT = ("truncated", "not enough image data")  # what Pillow says of a file that ends too early
 MOST_SCANNED = 1_000_000_000
 """Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
 
@@ -149,7 +150,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
         raise
     except Exception as error:  # decoders fail in many ways; each means that this file cannot be read
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        cut = "truncated" in reason.lower() or isinstance(error, EOFError)
+        cut = any(word in reason.lower() for word in _CUT) or isinstance(error, EOFError)
         if isinstance(error, ValueError) and not cut:
             raise ValueError(reason) from error
         raise ValueError("truncated" if cut else f"damaged {header.format} ({reason})") from error
