@@ -296,8 +296,8 @@ class Arena:
     ) -> Child:
         """Start or resume a training.
 
-        `arm`: the fail point that ends a save; `slow`: saves take 10 s; `hold`: where it was aimed at, it waits
-        until the board releases it.
+        `arm`: the fail point that ends a save; `slow`: saves take 10 s; `hold`: where it was aimed at it
+        waits until the board releases it.
         """
         words = ["train", "faster-rcnn", "--data", str(self.data), "--out", str(out), "--size", "64"]
         words += ["--batch", "2", "--steps", str(STEPS), "--seed", "7", "--threads", "1", "--save-steps", "3"]
