@@ -141,7 +141,7 @@ MUTANTS = {
     "faults-uncounted": Mutant(
         "a picture that cannot be read is counted",
         "data/loader.py",
-        "self.faults.append(message)",
+        "self.faulty.setdefault(index, message)",
         "pass",
         "tests/data/test_loader.py",
     ),
@@ -163,13 +163,14 @@ def kill(name: str) -> bool:
         package = Path(folder) / "neocog"
         shutil.copytree(SOURCE, package, ignore=shutil.ignore_patterns("__pycache__"))
         (package / mutant.file).write_text(text, encoding="utf-8")
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutant.tests.split()]
+        options = ["-x", "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", *options, *mutant.tests.split()]
         path = os.pathsep.join([folder, *filter(None, [os.environ.get("PYTHONPATH")])])
-        done = subprocess.run(
-            command, cwd=ROOT, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-        )
+        environment = {**os.environ, "PYTHONPATH": path}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
-        raise RuntimeError(f"{name}: pytest gave {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        said = f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
+        raise RuntimeError(f"{name}: pytest gave {done.returncode}\n{said}")
     told = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
     print(f"{name:20} {told[0] if told else 'SURVIVES: ' + mutant.promise}", flush=True)
     return done.returncode == 1
