@@ -155,7 +155,7 @@ ITEMS = [
         "100,000 classes", words="larger than model.safetensors", classes=[str(n) for n in range(100_000)]
     ),
     option("10**12 hidden units", lambda o: o.update(hidden=10**12)),
-    option("50,000 hidden units", lambda o: o.update(hidden=50_000), "larger than model.safetensors"),
+    option("8,192 hidden units", lambda o: o.update(hidden=8192), "larger than model.safetensors"),
     option("channels without end", lambda o: o["rpn"].update(channels=10**30)),
     option("a ratio of zero", lambda o: o["rpn"].update(ratios=[0])),
     option("an unknown map", lambda o: o.update(level="__class__")),
