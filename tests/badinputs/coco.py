@@ -242,6 +242,7 @@ TOGETHER = [
     drop("48-area-minus", "negative area", "no valid area", FIX, area=-5),
     drop("48-area-missing", "no area", "no valid area", FIX, without="area"),
     drop("48-area-endless", "infinite area", "no valid area", FIX, area=float("inf")),
+    drop("48-area-tiny", "an area of 1e-320", "no valid area", FIX, area=1e-320),
     part("49-missing", "no width", partial(sized, width=None), OK, "no image size declared"),
     part("49-zero", "size 0", partial(sized, width=0, height=0), OK, "no image size declared"),
     part("49-wrong", "wrong width", partial(sized, width=50), OK, "declared image size is wrong"),

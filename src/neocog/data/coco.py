@@ -24,6 +24,9 @@ from neocog.errors import DataError
 
 LAYOUT = "COCO (annotations/instances_train.json + images, train/_annotations.coco.json, or a JSON file)"
 
+LEAST_AREA = 1e-6
+"""Square pixels. What is less is no area, and float32 would make it none at all."""
+
 Entry = tuple[int, dict[str, Any]]
 """An annotation with its position in the file."""
 
@@ -185,7 +188,7 @@ def _enter(
         builder.drop(number, "iscrowd is neither 0 nor 1", _shown(crowd), label)
     else:
         area = _number(annotation.get("area")) or 0.0
-        if not 0 < area <= MOST_COORDINATE**2:
+        if not LEAST_AREA <= area <= MOST_COORDINATE**2:
             builder.report.fix(source, f"annotations[{number}]", "no valid area", "computed from the box")
             area = 0.0
         builder.add(number, box, label, bool(crowd), area)

@@ -14,7 +14,7 @@ from neocog.data.files import children, is_title, printable, read_text, split_na
 from neocog.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-MOST_TEXT = 1 << 20
+MOST_TEXT = 1 << 19  # PyYAML takes five seconds for so much
 MOST_COUNT = 10**9
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 
