@@ -36,8 +36,8 @@ def flatten(
 ) -> tuple[FlatObjects, FlatDetections]:
     """Join the objects and the detections of all images.
 
-    Raises ValueError when the two sequences differ in length, a label is not in 0..class_count-1 or a box of the
-    truth is not finite; NumbersError for a score or box of the predictions that is not finite.
+    Raises ValueError when the two sequences differ in length, a label is not in 0..class_count-1 or a box of
+    the truth is not finite; NumbersError for a score or box of the predictions that is not finite.
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images of truth but {len(predictions)} of predictions")
