@@ -16,16 +16,17 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision"},
+    {"types", "files", "precision", "convert_child"},
+    {"weights", "convert"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},
     {"models"},
     {"zoo", "testing"},
-    {"pictures", "explain", "checkpoint", "weights", "distributed", "predict", "fold"},
+    {"pictures", "explain", "checkpoint", "distributed", "predict", "fold"},
     {"evaluate"},
     {"reports"},
-    {"train", "run"},
+    {"train", "plan", "run"},
     {"compare"},
     {"export"},
     {"cli", "lab"},
@@ -34,16 +35,42 @@ LAYERS = [
 
 WITHIN_A_LAYER = {
     ("data", "transforms"),
-    ("checkpoint", "weights"),
-    ("predict", "weights"),
+    ("convert", "weights"),
     ("predict", "fold"),
     ("predict", "pictures"),
+    ("plan", "train"),
+    ("run", "plan"),
     ("run", "train"),
 }
 
-FORBIDDEN_MODULES = {"torchvision", "pickle", "cv2"}
-FORBIDDEN_CALLS = {"eval", "exec", "yaml.unsafe_load", "yaml.full_load"}
+_FORBIDDEN_MODULES = (
+    "torchvision cv2 pickle cloudpickle dill joblib marshal shelve dbm jsonpickle code runpy imp pip "
+    "ctypes cffi requests httpx aiohttp urllib3 socket ssl ftplib smtplib telnetlib xmlrpc asyncio "
+    "webbrowser pty"
+)
+FORBIDDEN_MODULES = set(_FORBIDDEN_MODULES.split())
+"""What loads objects, runs text as code, installs, or talks to a network."""
+
+_FORBIDDEN_CALLS = (
+    "eval exec compile __import__ os.system os.popen os.startfile tempfile.mktemp subprocess.getoutput "
+    "subprocess.getstatusoutput yaml.unsafe_load yaml.unsafe_load_all yaml.full_load yaml.full_load_all "
+    "torch.jit.load torch.hub.load torch.package.PackageImporter torch.utils.cpp_extension.load "
+    "pandas.read_pickle builtins.eval builtins.exec builtins.compile builtins.__import__ importlib.reload"
+)
+FORBIDDEN_CALLS = set(_FORBIDDEN_CALLS.split())
+FORBIDDEN_BEGINNINGS = ("os.exec", "os.spawn", "os.posix_spawn", "ctypes.", "torch.ops.load_library")
 SAFE_LOADERS = {"yaml.SafeLoader", "yaml.CSafeLoader"}
+SAFE_FILTERS = {"'data'", "tarfile.data_filter"}
+
+ONLY_IN = {
+    "torch.load": {"convert_child.py"},  # the process without rights
+    "subprocess": {"convert.py"},  # which starts it
+    "urllib.request": {"backbones/weights.py"},  # the one downloader
+    "urllib.error": {"backbones/weights.py"},
+    "http": {"backbones/weights.py"},
+    "importlib.import_module": {"__init__.py"},  # of the package: the public names
+}
+"""What only these files may import or call."""
 
 
 def name_of(file: Path) -> str:
@@ -65,10 +92,17 @@ def imported(tree: ast.AST) -> Iterator[tuple[int, str]]:
 
 
 def called(tree: ast.AST) -> Iterator[tuple[ast.Call, str]]:
-    """Every call with the dotted name of what is called, as far as it is a name."""
+    """Every call with the full dotted name of what is called, whatever it was imported as."""
+    known = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            yield node, ast.unparse(node.func)
+            head, dot, rest = ast.unparse(node.func).partition(".")
+            yield node, known.get(head, head) + dot + rest
 
 
 def direction_faults(unit: str, tree: ast.AST) -> list[str]:
@@ -92,22 +126,37 @@ def direction_faults(unit: str, tree: ast.AST) -> list[str]:
 
 
 def call_faults(tree: ast.AST) -> list[str]:
-    """Calls that run text as code, or that load objects from a file."""
+    """Calls that run text as code or through a shell, load objects, or write where an archive says."""
     classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     safe = {one.name for one in classes if any(ast.unparse(base) in SAFE_LOADERS for base in one.bases)}
     faults = []
     for node, name in called(tree):
         given = {word.arg: ast.unparse(word.value) for word in node.keywords}
-        if name in FORBIDDEN_CALLS:
+        words = {*map(ast.unparse, node.args), *given.values()}
+        last = name.rpartition(".")[2]
+        if name in FORBIDDEN_CALLS or name.startswith(FORBIDDEN_BEGINNINGS):
             faults.append(f"{node.lineno}: {name}")
-        if name == "yaml.load" and not {*map(ast.unparse, node.args), *given.values()} & (
-            safe | SAFE_LOADERS
-        ):
-            faults.append(f"{node.lineno}: yaml.load without a safe loader")
+        if name in ("yaml.load", "yaml.load_all") and not words & (safe | SAFE_LOADERS):
+            faults.append(f"{node.lineno}: {name} without a safe loader")
         if name == "torch.load" and given.get("weights_only") != "True":
             faults.append(f"{node.lineno}: torch.load without weights_only=True")
-        if name.endswith(".load") and given.get("allow_pickle", "False") != "False":
+        if last == "load" and given.get("allow_pickle", "False") != "False":
             faults.append(f"{node.lineno}: {name} with allow_pickle")
+        if given.get("shell", "False") != "False" or last == "create_subprocess_shell":
+            faults.append(f"{node.lineno}: {name} through a shell")
+        if last in ("extract", "extractall", "unpack_archive") and given.get("filter") not in SAFE_FILTERS:
+            faults.append(f"{node.lineno}: {name} without filter='data'")
+    return faults
+
+
+def place_faults(file: str, tree: ast.AST) -> list[str]:
+    """Imports that no file may have, and those and calls that only another file may have."""
+    names = [*imported(tree), *((node.lineno, name) for node, name in called(tree))]
+    faults = [f"{line}: {name}" for line, name in imported(tree) if name.split(".")[0] in FORBIDDEN_MODULES]
+    for line, name in names:
+        for limited, files in ONLY_IN.items():
+            if f"{name}.".startswith(f"{limited}.") and file not in files:
+                faults.append(f"{line}: {name}")
     return faults
 
 
@@ -124,7 +173,7 @@ def test_imports_go_only_leftwards(file: Path) -> None:
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_nothing_unpickles_evaluates_or_needs_what_we_do_not_use(file: Path) -> None:
     tree = tree_of(file)
-    assert [name for _, name in imported(tree) if name.split(".")[0] in FORBIDDEN_MODULES] == []
+    assert place_faults(name_of(file), tree) == []
     assert call_faults(tree) == []
 
 
@@ -141,6 +190,45 @@ def test_the_rules_see_what_they_forbid() -> None:
         "class Own(yaml.SafeLoader): ...\nyaml.load(f, Own)\nyaml.load(f, Loader=Other)\n"
     )
     assert [int(fault.split(":")[0]) for fault in call_faults(loads)] == [1, 2, 4, 6, 8, 12]
+
+
+WRONG = r"""
+import pickle | from marshal import loads | import shelve as s | import dill | from joblib import load
+import pip | import requests | import socket | from urllib import request | import urllib.request as u
+import ctypes | from http.client import HTTPConnection | def f(): import subprocess
+from subprocess import run | from importlib import import_module
+import torch; torch.load(f, weights_only=True) | import torch as t; t.load(f)
+import torch; torch.jit.load(f)
+exec('1') | compile('1', 'f', 'exec') | __import__('os') | import builtins as b; b.eval('1')
+import os; os.system('x') | import os as o; o.system('x') | from os import system as s; s('x')
+import os; os.execv('x', []) | import os; os.popen('x') | run('x', shell=True) | run('x', shell=yes)
+import tempfile; tempfile.mktemp() | from tempfile import mktemp; mktemp() | tar.extractall(p)
+tar.extract(m, p, filter='tar') | import shutil; shutil.unpack_archive(f, p)
+import yaml; yaml.unsafe_load(f) | from yaml import load; load(f) | import yaml; yaml.load_all(f)
+import yaml as y; y.load(f, y.FullLoader)
+"""
+RIGHT = r"""
+import re; re.compile('x') | model.eval() | import yaml; yaml.safe_load(f) | net.compile()
+tar.extractall(p, filter='data') | run(['x'], shell=False) | import numpy as np; np.load(f)
+from urllib.parse import urlsplit | import tempfile; tempfile.mkstemp() | from importlib import metadata
+import json; json.load(f)
+"""
+
+
+def snippets(text: str) -> list[str]:
+    return [one.strip() for line in text.strip().splitlines() for one in line.split(" | ")]
+
+
+@pytest.mark.parametrize("text", snippets(WRONG))
+def test_the_gate_sees_every_forbidden_way(text: str) -> None:
+    tree = ast.parse(text)
+    assert place_faults("data/voc.py", tree) + call_faults(tree) != []
+
+
+@pytest.mark.parametrize("text", snippets(RIGHT))
+def test_the_gate_lets_pass_what_is_safe(text: str) -> None:
+    tree = ast.parse(text)
+    assert place_faults("data/voc.py", tree) + call_faults(tree) == []
 
 
 def test_no_file_is_longer_than_400_lines() -> None:

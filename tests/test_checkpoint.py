@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from tests.references.disks import file_size_limit, flipped_bits
+from tests.references.disks import file_size_limit, flipped_bits, read_only
 from torch import Tensor, nn
 
 from neocog.checkpoint import (
@@ -278,6 +278,21 @@ def test_disk_full_at_every_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert check_refused(tmp_path)
         assert opened == full
     assert not check_refused(tmp_path)
+
+
+def test_a_read_only_run_keeps_what_it_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("run")
+    save(run, 1, best=True)
+    (run / "checkpoints").chmod(0o777)
+    for folders in ((run,), (run / "checkpoints",), (run, run / "checkpoints")):
+        with read_only(*folders), pytest.raises(DiskError, match=r"cannot be written \(Permission denied\)"):
+            save(run, 2, best=True)
+        assert (step_of(run), step_of(run, "best")) == (1, 1)
+        sweep(run)
+        assert steps(run) == ["step-1"]
+    save(run, 2)
+    assert (step_of(run), step_of(run, "best")) == (2, 1)
 
 
 def test_a_file_where_the_run_should_be(tmp_path: Path) -> None:

@@ -14,32 +14,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from tests.references.saver import save
+from tests.references.saver import SAVE_POINTS, save
+from tests.references.saver import whole as check_whole
 
 from neocog import checkpoint as checkpoint_module
 from neocog import files, weights
-from neocog.checkpoint import Checkpoint, load_checkpoint, sweep
+from neocog.checkpoint import load_checkpoint, sweep
 from neocog.weights import load_model, save_model
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs fork and SIGKILL")
 
-SAVE_POINTS = [
-    "before-weights.safetensors",
-    "before-ema.safetensors",
-    "before-state.json",
-    "before-MANIFEST.json",
-    "before-open",
-    "half-written",
-    "before-fsync",
-    "after-fsync",
-    "before-folder-fsync",
-    "before-rename",
-    "after-rename",
-    "before-link",
-    "between-best-and-last",
-    "before-removal",
-    "half-removed",
-]
 MODEL_POINTS = [
     "before-open",
     "half-written",
@@ -73,16 +57,6 @@ def saver() -> Iterator[Callable[..., int]]:
             return int(source.readline())
 
         yield ask
-
-
-def check_whole(found: Checkpoint | None) -> int:
-    """The step of a checkpoint whose every number must be its step."""
-    assert found is not None
-    assert found.state == {"step": found.step}
-    for named in found.tensors.values():
-        for value in named.values():
-            assert torch.equal(value, torch.full_like(value, float(found.step)))
-    return found.step
 
 
 def check_swept(run: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.references.disks import file_size_limit
+from tests.references.disks import file_size_limit, read_only
 
 from neocog.errors import DiskError
 from neocog.files import (
@@ -85,15 +85,11 @@ def test_a_file_in_the_place_of_a_folder(tmp_path: Path) -> None:
     assert names(tmp_path) == ["taken"]
 
 
-def test_read_only_folder(tmp_path: Path) -> None:
-    if os.name == "nt" or os.geteuid() == 0:
-        pytest.skip("permissions do not bind this user")
-    tmp_path.chmod(0o500)
-    try:
-        with pytest.raises(DiskError, match="Permission denied"):
-            write_atomic(tmp_path / "file", "x")
-    finally:
-        tmp_path.chmod(0o700)
+def test_read_only_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with read_only(Path()), pytest.raises(DiskError, match="Permission denied"):
+        write_atomic(Path("file"), "x")
+    assert names(tmp_path) == []
 
 
 def test_an_interrupted_writer_leaves_nothing(tmp_path: Path) -> None:

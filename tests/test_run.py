@@ -1,24 +1,26 @@
-"""Runs: what they leave, that two are equal, and that killed ones resume to the same bits."""
+"""Runs: what they leave, that two are equal, and what a disk that refuses does to them. Kills: test_kills."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.references.disks import file_size_limit, read_only
 
+from neocog.checkpoint import load_checkpoint, save_checkpoint
 from neocog.cli import main
+from neocog.cli.training import run_options
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
+from neocog.files import JsonLines
+from neocog.plan import Machine
 from neocog.predict import load
+from neocog.run import Run
 
 STEPS = 24
 
@@ -42,7 +44,7 @@ def arguments(data: Path, out: Path, *more: str) -> list[str]:
 def fingerprints(run: Path) -> dict[str, str]:
     """Digests of everything that must be the same bits: checkpoint, given model, log of metrics."""
     files = [*sorted((run / "last").glob("*.safetensors")), run / "model" / "model.safetensors"]
-    files += [run / "metrics.jsonl"]
+    files += [path for path in [run / "metrics.jsonl"] if path.exists()]
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
@@ -84,54 +86,107 @@ def test_the_number_of_workers_changes_nothing(
     assert fingerprints(tmp_path / "again") == fingerprints(whole)
 
 
-def start(words: Sequence[str]) -> subprocess.Popen[bytes]:
-    code = f"import sys; from neocog.cli import main; sys.exit(main({list(words)!r}))"
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(
-        [sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+def a_run(data: Path, out: Path) -> Run:
+    """The run of `arguments`, to be watched from inside."""
+    out.mkdir()
+    given = {"batch": 4, "steps": STEPS, "seed": 7}
+    options = run_options(
+        "faster-rcnn",
+        str(data),
+        backbone=None,
+        size=64,
+        train_split="train",
+        val_split="val",
+        weights=None,
+        settings=None,
+        given=given,
     )
+    return Run(out, options, Machine(workers=0, save_steps=3))
 
 
-def last_step(run: Path) -> int:
-    """The newest step in the log of times, which has a line a step."""
-    try:
-        lines = (run / "timing.jsonl").read_bytes().splitlines()
-    except FileNotFoundError:
-        return 0
-    for line in reversed(lines):
-        try:
-            return int(json.loads(line)["step"])
-        except (ValueError, KeyError):
-            continue
-    return 0
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_log_on_a_full_disk_never_stops_a_run(whole: Path, folder: Path, tmp_path: Path) -> None:
+    run = a_run(folder, tmp_path / "run")
+    run.metrics = JsonLines(Path("/dev/full"))
+    warnings = [warning for moment in run for warning in moment.warnings]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("/dev/full: cannot be written (No space left on device); the run goes on")
+    expected, found = fingerprints(whole), fingerprints(tmp_path / "run")
+    assert found == {name: value for name, value in expected.items() if name != "metrics.jsonl"}
 
 
-def kill_at(run: Path, words: Sequence[str], step: int, delay: float) -> int:
-    """Start the program, wait for a step and a little more, kill it; the step at which it died."""
-    process = start(words)
-    deadline = time.monotonic() + 120
-    while last_step(run) < step and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.002)
-    time.sleep(delay)
-    process.send_signal(signal.SIGKILL)
-    _, errors = process.communicate()
-    assert process.returncode == -signal.SIGKILL, errors.decode()
-    return last_step(run)
+def test_two_refused_saves_are_told_and_change_nothing(
+    whole: Path, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = 0
 
+    def save(*given: Any, **named: Any) -> Path:
+        nonlocal calls
+        calls += 1
+        with file_size_limit(1000) if calls in (2, 3, 5, 6) else nullcontext():
+            return save_checkpoint(*given, **named)
 
-def test_three_kills_change_nothing(whole: Path, folder: Path, tmp_path: Path) -> None:
-    """SIGKILL at three random moments, with another number of workers each time: the same bits in the end."""
-    draw = random.Random(0)
-    out, died = tmp_path / "killed", []
-    for count, (low, high) in enumerate([(1, 6), (8, 13), (15, 19)]):
-        more = ["--save-steps", "3", "--workers", str(count), *(["--resume"] if count else [])]
-        died.append(
-            kill_at(out, arguments(folder, out, *more), draw.randint(low, high), draw.random() * 0.05)
-        )
-        assert died[-1] < STEPS, "the kill came after the last step and shows nothing"
-    print(f"killed at steps {died}")
-    assert main(arguments(folder, out, "--save-steps", "3", "--resume")) == 0
+    monkeypatch.setattr("neocog.run.save_checkpoint", save)
+    out = tmp_path / "run"
+    warnings = []
+    for moment in a_run(folder, out):
+        warnings += moment.warnings
+        if (out / "last").exists():
+            assert load_checkpoint(out) is not None
+    assert len(warnings) == 4
+    assert "cannot be written (File too large); free some space" in warnings[0]
+    assert warnings[0].endswith("; not saved, the run goes on")
     assert fingerprints(out) == fingerprints(whole)
+
+
+def test_a_full_disk_ends_a_run_that_can_go_on_later(
+    whole: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    with file_size_limit(100_000):
+        assert main(arguments(folder, out, "--save-steps", "2")) == 5
+    lines = capfd.readouterr().err.splitlines()
+    assert len(lines) == 3, lines  # two warnings, then the end
+    assert all("cannot be written (File too large); free some space" in line for line in lines)
+    assert [line.endswith("; not saved, the run goes on") for line in lines] == [True, True, False]
+    assert not [path for path in out.rglob("*") if path.name.endswith((".tmp", ".next"))]
+    assert main(arguments(folder, out, "--resume")) == 0
+    assert fingerprints(out) == fingerprints(whole)
+
+
+def test_a_read_only_folder_is_one_line_and_code_5(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(folder, "data")
+    Path("run").mkdir()
+    with read_only(Path("run")):
+        assert main(arguments(Path("data"), Path("run"), "--resume")) == 5
+    error = capfd.readouterr().err
+    assert error.startswith("neocog: run/run.json: cannot be written (Permission denied)")
+    assert error.count("\n") == 1
+    assert list(Path("run").iterdir()) == []
+
+
+def test_a_report_that_a_kill_prevented_is_made_on_resume(whole: Path, folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out, symlinks=True)
+    (out / "report.html").unlink()
+    assert main(arguments(folder, out, "--resume")) == 0
+    assert "Precision against recall" in (out / "report.html").read_text()
+    assert fingerprints(out) == fingerprints(whole)
+
+
+def test_a_damaged_description_of_the_run_is_one_line(
+    whole: Path, folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(whole, out, symlinks=True)
+    for content in ("", "[]", '{"options": {}, "data": 3}', "[" * 100_000):
+        (out / "run.json").write_text(content)
+        assert main(arguments(folder, out, "--resume")) == 4
+        error = capfd.readouterr().err
+        assert "run.json: cannot be read, or damaged" in error and error.count("\n") == 1
 
 
 def test_resume_of_a_finished_run_does_nothing_more(whole: Path, folder: Path) -> None:

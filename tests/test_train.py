@@ -108,7 +108,7 @@ def test_a_broken_weight_is_named() -> None:
     model = Toy()
     with torch.no_grad():
         model.scale[0, 0] = math.inf
-    with pytest.raises(NumbersError, match="loss 'first'"):
+    with pytest.raises(NumbersError, match=r"^step 1: weight 'scale' is not finite"):
         train(TrainOptions(steps=2), model)
 
 
@@ -118,6 +118,9 @@ def test_a_broken_weight_is_named() -> None:
         ({"steps": 3, "minutes": 1.0}, "one budget"),
         ({"steps": 0}, "--steps must be positive"),
         ({"lr": -1.0}, "--lr must be positive"),
+        ({"lr": math.inf}, "--lr must be positive and finite, not inf"),
+        ({"minutes": math.nan}, "--minutes must be positive and finite, not nan"),
+        ({"skip_bad_steps": -1}, r"--skip-bad-steps must lie in 0\.\.3, not -1"),
         ({"ema": 1.0}, r"--ema must lie in \[0, 1\)"),
     ],
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ from tests.references.disks import flipped_bits
 from torch import Tensor, nn
 
 from neocog.errors import CheckpointError, DiskError, NumbersError
-from neocog.weights import find_model, load_model, pack, restore_weights, save_model, unpack
+from neocog.predict import load
+from neocog.weights import find_model, load_model, pack, read_file, restore_weights, save_model, unpack
+from neocog.zoo import create
 
 CONFIG = {
     "model": "ssd",
@@ -89,6 +93,7 @@ def with_header(header: object, data: bytes = bytes(16)) -> bytes:
     return len(text).to_bytes(8, "little") + text + data
 
 
+TWICE = b",".join([b'"w":{"dtype":"F32","shape":[4],"data_offsets":[0,16]}'] * 2)
 HOSTILE = {
     "empty": b"",
     "pickle": pickle.dumps({"w": [1.0]}),
@@ -108,6 +113,8 @@ HOSTILE = {
         {"w": {"dtype": "F32", "shape": [2**63, 2**63], "data_offsets": [0, 16]}}
     ),
     "unknown type": with_header({"w": {"dtype": "F4", "shape": [32], "data_offsets": [0, 16]}}),
+    "one name twice": (len(TWICE) + 2).to_bytes(8, "little") + b"{%s}" % TWICE + bytes(16),
+    "header nested deep": (10**5).to_bytes(8, "little") + b"[" * 10**5,
     "not finite": pack({"w": torch.tensor([1.0, float("nan")])}),
     "not finite float8": pack({"w": torch.tensor([float("nan")]).to(torch.float8_e4m3fn)}),
     "infinite complex": pack({"w": torch.tensor([complex(0, float("inf"))])}),
@@ -253,6 +260,26 @@ def test_an_edited_config_is_accepted_without_its_hash(run: Path) -> None:
     del document["sha256"]["config"]
     path.write_text(json.dumps(document))
     assert load_model(run)[0]["classes"] == ["chat", "chien"]
+
+
+def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_file(tmp_path / "file", 5) == b"12345"
+    one_line(lambda: read_file(tmp_path / "file", 4), "file: ", "the limit is")
+    one_line(lambda: read_file(tmp_path / "none", 4), "none: ", "No such file")
+    one_line(lambda: read_file(tmp_path, 4), "not a regular file")
+    os.mkfifo(tmp_path / "pipe")
+    one_line(lambda: read_file(tmp_path / "pipe"), "pipe: ", "not a regular file")
+
+
+def test_a_description_of_a_larger_network_is_refused_before_it_is_built(tmp_path: Path) -> None:
+    model = create("faster-rcnn", 2)
+    options = asdict(model.options)  # type: ignore[call-overload]
+    config = {"model": "faster-rcnn", "backbone": "compact", "classes": ["a", "b"], "size": [64, 64]}
+    save_model(tmp_path, config | {"options": options}, model.state_dict(), "")
+    assert load(tmp_path).classes == ("a", "b")
+    save_model(tmp_path, config | {"options": options | {"hidden": 8192}}, model.state_dict(), "")
+    one_line(lambda: load(tmp_path), "config.json: ", "larger than model.safetensors")
 
 
 def test_no_model(tmp_path: Path) -> None:

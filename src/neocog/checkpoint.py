@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,7 +32,16 @@ from neocog.files import (
     sweep_temporaries,
     write_folder,
 )
-from neocog.weights import FORMAT, digest, first_not_finite, pack, read_document, settle_model, unpack
+from neocog.weights import (
+    FORMAT,
+    digest,
+    first_not_finite,
+    on_one_line,
+    pack,
+    read_document,
+    settle_model,
+    unpack,
+)
 
 _FOLDER, _MANIFEST, _STATE = "checkpoints", "MANIFEST.json", "state.json"
 _STEP = re.compile(r"step-(\d+)(?:-(\d+))?")
@@ -108,6 +118,18 @@ def load_checkpoint(run: Path, which: Which = "last") -> Checkpoint | None:
         return _load(folder)
     except CheckpointError as error:
         raise CheckpointError(f"{error}; {_remedy(run, which, folder)}") from error
+
+
+@contextmanager
+def taking_up(
+    checkpoint: Checkpoint,
+) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Mapping[str, Tensor]]]]:
+    """Its state and tensors. What goes wrong with one that is whole, but none of such a run, is told so."""
+    try:
+        yield checkpoint.state, checkpoint.tensors
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        reason = on_one_line(f"{type(error).__name__}: {error}")
+        raise CheckpointError(f"{checkpoint.path}: not a checkpoint of this run ({reason})") from error
 
 
 def sweep(run: Path) -> None:

@@ -18,9 +18,10 @@ from neocog.data.open import open_data
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import write_atomic
 from neocog.ops.summary import summarize
+from neocog.plan import Machine, RunOptions, with_seed
 from neocog.predict import load
 from neocog.reports import compare_report
-from neocog.run import Machine, Moment, Run, RunOptions, with_seed
+from neocog.run import Moment, Run
 from neocog.types import Batch, Frame, SampleKey
 from neocog.zoo import MODELS, create
 

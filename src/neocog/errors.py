@@ -48,3 +48,9 @@ class DeviceError(NeocogError):
     """The device asked for is absent, or out of memory."""
 
     exit_code = 7
+
+
+class Interrupted(NeocogError):
+    """A signal ended a training after the step under way, which was saved."""
+
+    exit_code = 130

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -9,7 +11,9 @@ from typing import Any
 import numpy as np
 
 from neocog.data.dataset import Dataset
-from neocog.data.loader import evaluation_batches
+from neocog.data.loader import Loader, evaluation_batches
+from neocog.distributed.peers import ALONE, Peers
+from neocog.errors import Interrupted, NumbersError
 from neocog.metrics.coco import CocoResult, coco_average_precision
 from neocog.metrics.voc import VocResult, voc_average_precision
 from neocog.predict import STRIDE, Predictor, Timing
@@ -75,34 +79,82 @@ class Evaluation:
         }
 
 
-def evaluate(predictor: Predictor, data: Dataset, *, batch: int = 1, workers: int = 0) -> Evaluation:
+def evaluate(
+    predictor: Predictor,
+    data: Dataset,
+    *,
+    batch: int = 1,
+    workers: int = 0,
+    peers: Peers = ALONE,
+    stopping: Callable[[], bool] = lambda: False,
+) -> Evaluation:
     """Run a detector over a whole split and measure it.
 
     Times are per image in batches of `batch`, decoding of files excluded. Images that cannot be read are left
-    out of the numbers and listed.
+    out of the numbers and listed. Raises NumbersError where the network, a detection or a metric is not
+    finite.
+
+    Several processes take turns with the batches, and each returns the whole result. `stopping` is asked
+    between two batches: Interrupted where it says yes.
     """
-    indices: list[int] = []
-    predictions: list[Detections] = []
-    timings: list[Timing] = []
-    loader = evaluation_batches(data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE)
-    for one in loader:
-        found, timing = predictor.run(one)
-        indices += [key.index for key in one.keys]
-        predictions += found
-        timings.append(timing)
+    loader = evaluation_batches(
+        data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE, share=peers.share
+    )
+    parts = peers.gather(_measure(predictor, loader, stopping))
+    if any(part.stopped for part in parts):
+        raise Interrupted("interrupted while measuring")
+    for part in parts:
+        loader.note(part.faulty.items())
+    found = {index: detections for part in parts for index, detections in part.found.items()}
+    indices = sorted(found)
+    predictions = [found[index] for index in indices]
     truths = tuple(data.objects(index) for index in indices)
-    return Evaluation(
+    evaluation = Evaluation(
         data=data.name,
         split=data.split,
         indices=tuple(indices),
         voc=voc_average_precision(truths, predictions, data.classes),
         coco=coco_average_precision(truths, predictions, data.classes, _areas(data, indices)),
-        timings=tuple(timings[WARM_UP:] or timings),
+        timings=tuple(timing for part in parts for timing in part.timings[WARM_UP:] or part.timings),
         truths=truths,
         predictions=tuple(predictions),
-        faults=tuple(loader.faults),
+        faults=tuple(message for _, message in sorted(loader.faulty.items())),
         precision="bf16" if predictor.bf16 else "f32",
     )
+    for name, value in evaluation.metrics.items():
+        if value is not None and not math.isfinite(value):
+            raise NumbersError(f"{data.name}, split '{data.split}': {name} is not finite")
+    return evaluation
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What one process found."""
+
+    found: dict[int, Detections]  # by the picture's place in the data set
+    timings: list[Timing]
+    faulty: dict[int, str]
+    stopped: bool
+
+
+def _measure(predictor: Predictor, loader: Loader, stopping: Callable[[], bool]) -> _Part:
+    found: dict[int, Detections] = {}
+    timings: list[Timing] = []
+    for batch in loader:
+        if stopping():
+            return _Part(found, timings, loader.faulty, stopped=True)
+        detections, timing = predictor.run(batch)
+        found |= {key.index: one for key, one in zip(batch.keys, detections, strict=True)}
+        timings.append(timing)
+    return _Part(found, timings, loader.faulty, stopped=False)
+
+
+def is_better(score: float | None, best: float | None) -> bool:
+    """Whether a score beats the best so far. One that is absent or not finite never does, nor stands in the
+    way."""
+    if score is None or not math.isfinite(score):
+        return False
+    return best is None or not math.isfinite(best) or score > best
 
 
 def _areas(data: Dataset, indices: list[int]) -> list[np.ndarray] | None:

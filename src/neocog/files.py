@@ -68,7 +68,9 @@ def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
 def make_folder(path: Path) -> None:
     """Create a folder and its missing parents, each flushed to the disk. Raises DiskError."""
-    if not path.is_dir():
+    with disk_errors(path):
+        there = path.is_dir()
+    if not there:
         if path.parent != path:
             make_folder(path.parent)
         with disk_errors(path):

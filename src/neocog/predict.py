@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter, ValidationError
-from torch import nn
+from pydantic import TypeAdapter
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from neocog.data.images import read_image
 from neocog.data.loader import collate
-from neocog.errors import CheckpointError, NeocogError
+from neocog.errors import CheckpointError, NeocogError, NumbersError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, SampleKey
-from neocog.weights import find_model, load_model, restore_weights
+from neocog.weights import (
+    WEIGHTS,
+    find_model,
+    first_not_finite,
+    load_model,
+    on_one_line,
+    restore_weights,
+)
 from neocog.zoo import MODELS, create
 
 if TYPE_CHECKING:
@@ -29,6 +39,9 @@ if TYPE_CHECKING:
 
 STRIDE = 16
 """Pictures are padded to a multiple of this many pixels."""
+
+MOST_SIDE = 1 << 14
+"""Pixels a side that a model may ask pictures to be fitted into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +150,17 @@ class Predictor:
 
     @torch.inference_mode()
     def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
-        """Detections of each image of a batch, in original pixels, and the time they took."""
+        """Detections of each image of a batch, in original pixels, and the time they took.
+
+        Raises NumbersError if the network computes something that is not finite: decoding would drop it, and
+        "nothing found" would be a wrong answer.
+        """
         batch = batch.to(self.device).without_targets()
         began = self._now()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.model(batch)
+        computed = self._now()
+        _require_finite({"output": output}, batch)
         middle = self._now()
         found = self.model.decode(output, batch)
         ended = self._now()
@@ -150,12 +169,41 @@ class Predictor:
             Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
             for one, frame in zip(found, batch.frames, strict=True)
         ]
-        return mapped, Timing((middle - began) * scale, (ended - middle) * scale)
+        _require_finite({"detections": mapped}, batch)
+        return mapped, Timing((computed - began) * scale, (ended - middle) * scale)
 
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
+    """Raise NumbersError, naming the first tensor in there that is not finite, and the pictures."""
+    tensors = {name: value for name, value in _tensors(named) if value.is_floating_point()}
+    if not tensors or bool(torch.stack([value.sum().float() for value in tensors.values()]).isfinite().all()):
+        return  # sums cost a fraction of looking at every element
+    broken = first_not_finite(tensors)
+    if broken is not None:
+        pictures = ", ".join(frame.source or "the picture" for frame in batch.frames)
+        remedy = "damaged weights, or numbers too large for them: try --precision f32"
+        raise NumbersError(f"{pictures}: the network's {broken} is not finite ({remedy})")
+
+
+def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
+    """Every tensor in nested dataclasses, mappings and sequences, by dotted name."""
+    if isinstance(value, Tensor):
+        yield name, value
+        return
+    parts: Any = ()
+    if is_dataclass(value):
+        parts = ((field.name, getattr(value, field.name)) for field in fields(value))
+    elif isinstance(value, Mapping):
+        parts = value.items()
+    elif isinstance(value, tuple | list):
+        parts = enumerate(value)
+    for key, part in parts:
+        yield from _tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def _try_out(model: nn.Module) -> None:
@@ -169,21 +217,67 @@ def load(path: str | Path, device: str | torch.device = "cpu", precision: str = 
     """A trained model from a run folder or a model folder. Raises CheckpointError with one line."""
     folder = find_model(Path(path))
     config, weights = load_model(folder)
-    model = build(config, folder)
-    restore_weights(model, weights, folder / "model.safetensors")
+    with _no_larger_than(sum(value.numel() for value in weights.values())):
+        model = build(config, folder)
+    restore_weights(model, weights, folder / WEIGHTS)
     size = config["size"]
     return Predictor(model.to(device), config["classes"], (size[0], size[1]), config, precision)
 
 
-def build(config: dict[str, Any], folder: Path) -> nn.Module:
-    """The network that a model's `config.json` describes, with fresh weights."""
+@contextmanager
+def _no_larger_than(most: int) -> Iterator[None]:
+    """Raise ValueError where this thread builds a network of more parameters, before they fill memory.
+
+    A hostile description may be of any size. New parameters take no memory until they are initialised, which
+    is after they are registered.
+    """
+    ours, total = get_ident(), 0
+
+    def count(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal total
+        if parameter is not None and get_ident() == ours:
+            total += parameter.numel()
+            if total > most:
+                raise ValueError(f"its network is larger than {WEIGHTS}")
+
+    handle = register_module_parameter_registration_hook(count)
     try:
+        yield
+    finally:
+        handle.remove()
+
+
+def build(config: dict[str, Any], folder: Path) -> nn.Module:
+    """The network that a model's `config.json` describes, with fresh weights. Raises CheckpointError."""
+    try:
+        _check_description(config)
         entry = MODELS[config["model"]]
         options_type = type(entry.options(config["backbone"], max(config["size"])))
         options = TypeAdapter(options_type).validate_python(config["options"])
         return create(config["model"], config["classes"], config["backbone"], options)
-    except (KeyError, ValidationError, NeocogError) as error:
-        reason = str(error).splitlines()[0]
+    except _WRONG as error:
+        reason = on_one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
         raise CheckpointError(
             f"{folder / 'config.json'}: does not describe a known model ({reason})"
         ) from error
+
+
+_WRONG = (
+    NeocogError,
+    LookupError,
+    TypeError,
+    ValueError,  # pydantic's, too
+    ArithmeticError,
+    RuntimeError,  # torch's, for sizes that cannot be
+    MemoryError,
+)
+
+
+def _check_description(config: dict[str, Any]) -> None:
+    size, classes = config["size"], config["classes"]
+    if not isinstance(size, list | tuple) or len(size) != 2:
+        raise ValueError("size is not a height and a width")
+    if not all(type(side) is int and 0 < side <= MOST_SIDE for side in size):
+        raise ValueError(f"a size of {size[0]!r} x {size[1]!r} pixels")
+    if not isinstance(classes, list | tuple) or not all(isinstance(name, str) for name in classes):
+        raise ValueError("classes is not a list of names")

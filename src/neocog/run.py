@@ -8,88 +8,42 @@ import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import torch
 from torch import nn
 
-from neocog.backbones.backbone import freeze_batchnorm
-from neocog.backbones.weights import load_weights
+from neocog.backbones.weights import start_from
 from neocog.checkpoint import (
     flatten_optimizer,
     load_checkpoint,
     restore_optimizer,
     save_checkpoint,
     sweep,
+    taking_up,
 )
-from neocog.data.dataset import Dataset, require_classes
+from neocog.data.dataset import require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
-from neocog.data.scenes import Scenes
-from neocog.errors import CheckpointError, DataError, UsageError
-from neocog.evaluate import Evaluation, evaluate
+from neocog.distributed.norm import synchronise
+from neocog.errors import CheckpointError, DataError, DiskError, Interrupted, UsageError
+from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, write_atomic
-from neocog.predict import STRIDE, Predictor
+from neocog.plan import Machine, RunOptions
+from neocog.predict import STRIDE, Predictor, load
 from neocog.reports import model_card, run_report, save_samples
-from neocog.train import Step, Training, TrainOptions, fit
-from neocog.transforms.colour import ColourJitter
-from neocog.transforms.recipes import Recipe, training_recipe
+from neocog.train import Step, Training, fit
 from neocog.version import __version__
 from neocog.weights import restore_weights, save_model
-from neocog.zoo import BACKBONES, MODELS, create
+from neocog.zoo import MODELS, create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
 
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What training pictures go through, each with its own keyed randomness."""
-
-    flip: bool = True
-    vertical_flip: bool = False
-    scale: tuple[float, float] | None = (0.8, 1.35)
-    colour: bool = True
-
-    def recipe(self, size: tuple[int, int]) -> Recipe:
-        return training_recipe(
-            size,
-            flip=self.flip,
-            vertical_flip=self.vertical_flip,
-            scale=self.scale,
-            colour=ColourJitter() if self.colour else None,
-        )
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything that decides what a run does; stored in `run.json`, and compared on `--resume`."""
-
-    model: str
-    backbone: str
-    data: str
-    size: tuple[int, int]  # (height, width) that pictures are fitted into, pixels
-    train_split: str
-    val_split: str | None
-    weights: str | None  # of the backbone: "imagenet", a file, or None for fresh ones
-    training: TrainOptions
-    augmentation: Augmentation
-    options: Any  # the model's own option dataclass
-    validations: int = 5  # evenly over the budget; the last one at its end
-
-
-@dataclass(frozen=True)
-class Machine:
-    """Where and how a run works; none of it changes the weights on a CPU with a step budget."""
-
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    workers: int = 1
-    save_seconds: float = 60.0  # between checkpoints
-    save_steps: int | None = None  # a checkpoint every so many steps, besides
-    strict: bool = False  # stop at the first fault in the data
+REFUSALS = 3
+"""Saves in a row that the disk may refuse; the last of them ends the run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,34 +54,7 @@ class Moment:
     validation: Evaluation | None
     best: bool  # this validation is the best so far
     remaining: float  # seconds, estimated
-
-
-def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
-    """The backbone's own size, or less where the pictures themselves are smaller."""
-    longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
-    side = min(BACKBONES[backbone].size, 32 * -(-int(longer) // 32))
-    return side, side
-
-
-def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]) -> TrainOptions:
-    """Training options that suit a backbone and a picture size; `given` overrides.
-
-    `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and a learning rate of 5e-4 a
-    picture. Without a budget: 3 minutes.
-    """
-    defaults = dict(BACKBONES[backbone].training)
-    batch = given.get("batch") or defaults.get("batch") or (16 if max(size) <= 192 else 8)
-    defaults = {"batch": batch, "lr": 5e-4 * batch} | defaults | given
-    if not any(defaults.get(name) for name in ("steps", "epochs", "minutes")):
-        defaults["minutes"] = 3.0
-    return TrainOptions(**defaults)
-
-
-def default_augmentation(data: Dataset) -> Augmentation:
-    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
-    if isinstance(data, Scenes):
-        return Augmentation(vertical_flip=True, scale=None, colour=False)
-    return Augmentation()
+    warnings: tuple[str, ...] = ()  # what the disk refused, or a step left out, since the last moment
 
 
 class Run:
@@ -147,17 +74,25 @@ class Run:
         torch.manual_seed(options.training.seed)
         self.model = create(options.model, self.data.classes, options.backbone, options.options)
         if options.weights is not None:
-            backbone: Any = self.model.backbone
-            load_weights(options.backbone, backbone, options.weights)
-            freeze_batchnorm(backbone)  # a step's few pictures would spoil statistics of a million
+            start_from(options.backbone, self.model.backbone, options.weights)  # type: ignore[arg-type]
         self.model.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.total_steps = self._total_steps()
-        self.training = Training(self.model, options.training, self.total_steps)
+        self.peers = machine.peers
+        self.peers.start_alike(self.model)
+        self.training = Training(self.model, options.training, self.total_steps, self.peers)
         self.best: float | None = None
         self.metrics, self.timing = JsonLines(out / "metrics.jsonl"), JsonLines(out / "timing.jsonl")
         self.history: list[dict[str, Any]] = []  # of validations
         self.evaluation: Evaluation | None = None
+        self.stopped = False  # by `stop`, before the end
+        self.finished = False
+        self._stopping = False
+        self._warnings: list[str] = []
+        self._refusals = 0  # of saves, in a row
+        self._unreadable: list[str] = []  # told before this process took over
         self._document = self._describe()
+        same = self._document["options"], self._document["data"]["fingerprint"]
+        self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._check_same_run()
             self._restore()
@@ -172,23 +107,55 @@ class Run:
             start_step=self.training.step,
             steps=self.total_steps,
             stride=STRIDE,
+            share=self.peers.share,
         )
 
+    def stop(self) -> None:
+        """End after the step under way and its checkpoint; `stopped` is then true. For signal handlers."""
+        self._stopping = True
+
+    def _stops(self) -> bool:
+        """Whether this process, or another of them, was told to stop."""
+        self._stopping = self.peers.any(self._stopping)
+        return self._stopping
+
     def __iter__(self) -> Iterator[Moment]:
-        if self.training.progress() >= 1:
+        step = self.training.step
+        if self._owes_validation():
+            evaluation, best = self._validate(step)
+            if evaluation is not None:
+                self._save(evaluation, best, final=self.training.progress() >= 1)
+        stop = self._stops()
+        if self.training.progress() >= 1 and not stop:
             self._finish()
-            return
-        self._warm_up()
+        elif not stop:
+            self._warm_up()
+            synchronise(self.model, self.peers)
+            yield from self._train()
+        self.stopped = self._stopping and not self.finished
+
+    def _train(self) -> Iterator[Moment]:
         saved = time.monotonic()
-        for step in fit(self.training, self.loader):
+        for step in fit(self.training, self.peers.together(self.loader)):
             self._log(step)
-            evaluation, best = self._validate(step) if self._is_due(step) else (None, False)
-            due = time.monotonic() - saved > self.machine.save_seconds or step.progress >= 1
+            evaluation, best, stop = None, False, self._stops()
+            if not stop and self._is_due(step.progress):
+                evaluation, best = self._validate(step.number)
+                stop = self._stops()  # what comes after this moment is for the next step
             every = self.machine.save_steps
-            if due or evaluation is not None or (every is not None and step.number % every == 0):
-                self._save(best)
+            if (
+                stop
+                or evaluation is not None
+                or step.progress >= 1
+                or time.monotonic() - saved > self.machine.save_seconds
+                or (every is not None and step.number % every == 0)
+            ):
+                self._save(evaluation, best, final=stop or step.progress >= 1)
                 saved = time.monotonic()
-            yield Moment(step, evaluation, best, self._remaining(step))
+            warnings, self._warnings = tuple(self._warnings), []
+            yield Moment(step, evaluation, best, self._remaining(step), warnings)
+            if stop:
+                return
         self._finish()
 
     def _warm_up(self) -> None:
@@ -215,17 +182,29 @@ class Run:
         return self.training.elapsed * (1 - step.progress) / step.progress
 
     def _log(self, step: Step) -> None:
-        losses = dict(step.losses)
-        self.metrics.append(
-            {"step": step.number, "lr": step.lr, "gradient_norm": step.gradient_norm, "losses": losses}
-        )
-        self.timing.append({"step": step.number, "seconds": step.seconds, "waited": step.waited})
+        if not self.peers.first:
+            return
+        record: dict[str, Any] = {"step": step.number, "lr": step.lr}
+        if step.skipped:
+            record |= {"skipped": step.skipped, "skipped_steps": self.training.skipped}
+        else:
+            record |= {"gradient_norm": step.gradient_norm, "losses": dict(step.losses)}
+        times = {"step": step.number, "seconds": step.seconds, "waited": step.waited}
+        self._note(step.skipped or None, self.metrics.append(record), self.timing.append(times))
 
-    def _is_due(self, step: Step) -> bool:
-        """Whether this step crosses one of the evenly spaced points at which to validate."""
+    def _note(self, *warnings: str | None) -> None:
+        self._warnings += [warning for warning in warnings if warning is not None]
+
+    def _is_due(self, progress: float) -> bool:
+        """Whether one of the evenly spaced points at which to validate has been crossed."""
         if self.validation is None:
             return False
-        return int(step.progress * self.options.validations) > len(self.history) or step.progress >= 1
+        return int(progress * self.options.validations) > len(self.history) or progress >= 1
+
+    def _owes_validation(self) -> bool:
+        """Whether the run was stopped before the validation that its last step called for."""
+        done = self.history[-1]["step"] if self.history else 0
+        return done < self.training.step and self._is_due(self.training.progress())
 
     def predictor(self) -> Predictor:
         """The network with its averaged weights, apart from the one in training."""
@@ -248,18 +227,20 @@ class Run:
             "neocog": __version__,
         }
 
-    def _validate(self, step: Step) -> tuple[Evaluation, bool]:
+    def _validate(self, number: int) -> tuple[Evaluation | None, bool]:
+        """What the averaged weights achieve, and whether that is the best so far; None if told to stop."""
         assert self.validation is not None
-        evaluation = evaluate(self.predictor(), self.validation)
+        try:
+            evaluation = evaluate(
+                self.predictor(), self.validation, peers=self.peers, stopping=lambda: self._stopping
+            )
+        except Interrupted:
+            return None, False
         score = evaluation.metrics[SELECTION_METRIC]
-        best = self.selects and score is not None and (self.best is None or score > self.best)
-        self.history.append({"step": step.number, "metrics": evaluation.metrics})
-        self.metrics.append({"step": step.number, "validation": evaluation.metrics})
-        if best:
-            self.best = score
-        if best or not self.selects:
-            self.evaluation = evaluation
-            self._give_away(evaluation)
+        best = self.selects and is_better(score, self.best)
+        self.history.append({"step": number, "metrics": evaluation.metrics})
+        if self.peers.first:
+            self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
         return evaluation, best
 
     def _give_away(self, evaluation: Evaluation | None) -> None:
@@ -271,7 +252,27 @@ class Run:
             assert self.validation is not None
             save_samples(self.out / "samples", self.validation, evaluation)
 
-    def _save(self, best: bool) -> None:
+    def _save(self, evaluation: Evaluation | None, best: bool, *, final: bool) -> None:
+        """Give the model away if it is to be, and save a checkpoint.
+
+        What the disk refuses becomes a warning; DiskError at the third refusal in a row, and at the end.
+        """
+        if not self.peers.first:
+            return
+        try:
+            if evaluation is not None and (best or not self.selects):
+                self._give_away(evaluation)
+                self.evaluation = evaluation
+                self.best = evaluation.metrics[SELECTION_METRIC] if best else self.best
+            self._save_checkpoint(best)
+            self._refusals = 0
+        except DiskError as error:
+            self._refusals += 1
+            if final or self._refusals == REFUSALS:
+                raise
+            self._note(f"{error}; not saved, the run goes on")
+
+    def _save_checkpoint(self, best: bool) -> None:
         tensors, optimizer = flatten_optimizer(self.training.optimizer)
         self.metrics.sync()
         self.timing.sync()
@@ -282,27 +283,32 @@ class Run:
             {
                 "optimizer": optimizer,
                 "elapsed": self.training.elapsed,
+                "skipped": [self.training.skipped, self.training.skipped_in_a_row],
                 "best": self.best,
                 "history": self.history,
                 "seed": self.options.training.seed,
+                "unreadable": self._all_unreadable(),
             },
             best=best,
         )
 
     def _restore(self) -> None:
-        checkpoint = load_checkpoint(self.out)
+        checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
         step = 0 if checkpoint is None else checkpoint.step
         if checkpoint is not None:
-            state, tensors = checkpoint.state, checkpoint.tensors
-            restore_weights(self.model, tensors["weights"], checkpoint.path / "weights.safetensors")
-            for name, value in self.training.average.items():
-                value.copy_(tensors["ema"][name])
-            restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
-            self.training.step, self.training.elapsed = step, state["elapsed"]
-            self.best, self.history = state["best"], list(state["history"])
-        sweep(self.out)
-        self.metrics.cut(step)
-        self.timing.cut(step)
+            with taking_up(checkpoint) as (state, tensors):
+                restore_weights(self.model, tensors["weights"], checkpoint.path / "weights.safetensors")
+                for name, value in self.training.average.items():
+                    value.copy_(tensors["ema"][name])
+                restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
+                self.training.step, self.training.elapsed = step, state["elapsed"]
+                self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
+                self.best, self.history = state["best"], list(state["history"])
+                self._unreadable = list(state.get("unreadable", []))
+        if self.peers.first:
+            sweep(self.out)
+            self.metrics.cut(step)
+            self.timing.cut(step)
 
     def _describe(self) -> dict[str, Any]:
         data = self.data
@@ -323,6 +329,7 @@ class Run:
                 "torch": torch.__version__,
                 "platform": platform.platform(),
                 "device": str(self.machine.device),
+                "processes": self.peers.size,
                 "threads": torch.get_num_threads(),
                 "bf16": self.training.bf16,
             },
@@ -330,18 +337,22 @@ class Run:
         }
 
     def _write_description(self) -> None:
+        if not self.peers.first:
+            return
         write_atomic(self.out / "run.json", json.dumps(self._document, indent=2) + "\n")
 
     def _check_same_run(self) -> None:
         """Refuse to go on with other options or other data: that would be another experiment."""
         path = self.out / "run.json"
+        if not self.peers.first:
+            return
         if not path.exists():
             self._write_description()
             return
-        stored = json.loads(path.read_text())
+        stored = _read_run(path)
         for name, now in _flat(self._document["options"]).items():
             then = _flat(stored["options"]).get(name)
-            if then != now:
+            if then != now and name != "training.skip_bad_steps":  # how to get past what stopped it
                 raise UsageError(
                     f"{self.out}: was started with {name} = {then}, not {now}; "
                     "give the same options, or another --out"
@@ -351,13 +362,34 @@ class Run:
                 f"{self.out}: the data at {self.options.data} changed since the run was started"
             )
 
+    def _all_unreadable(self) -> list[str]:
+        """Pictures that could not be read, also before a resume; each once, in the order of their failure."""
+        return list(dict.fromkeys([*self._unreadable, *self.loader.faults]))
+
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""
-        if self.validation is None:
+        self.finished = True
+        if not self.peers.first:
+            return
+        if (self.out / "report.html").exists():
+            return  # a finished run that was resumed: all is there
+        if self.validation is None or not (self.out / "model" / "config.json").exists():
             self._give_away(None)
-        self._document["unreadable"] = list(self.loader.faults)
+        elif self.evaluation is None:  # measured before a resume: the report needs more than was kept of it
+            model = load(self.out, self.machine.device, self.options.training.precision)
+            self.evaluation = evaluate(model, self.validation)
+        self._document["unreadable"] = self._all_unreadable()
         self._write_description()
         run_report(self.out, self._document, self.evaluation)
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    """The `run.json` of a run to go on with."""
+    try:
+        stored = json.loads(path.read_bytes())
+        return {"options": dict(stored["options"]), "data": {"fingerprint": stored["data"]["fingerprint"]}}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read, or damaged; start again with --overwrite") from error
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -366,8 +398,3 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in tree.items():
         result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return result
-
-
-def with_seed(options: RunOptions, seed: int) -> RunOptions:
-    """The same run with another seed."""
-    return replace(options, training=replace(options.training, seed=seed))

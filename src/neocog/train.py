@@ -11,9 +11,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
 from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
+
+MOST_SKIPPED = 3
+"""Steps in a row that may be left out at most: more than a few bad ones are a fault, not an accident."""
+
+_REMEDY = "; lower --lr, or look at these images"
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class TrainOptions:
     ema: float = 0.998  # decay of the averaged weights
     precision: Precision = "auto"
     seed: int = 0
+    skip_bad_steps: int = 0  # so many in a row, whose loss or gradient is not finite, are left out
 
     def __post_init__(self) -> None:
         given = [name for name in ("steps", "epochs", "minutes") if getattr(self, name) is not None]
@@ -41,11 +48,14 @@ class TrainOptions:
             raise UsageError(f"give one budget, not {' and '.join('--' + name for name in given)}")
         check_precision(self.precision)
         for name in (*given, "batch", "lr", "clip"):
-            if not getattr(self, name) > 0:
-                raise UsageError(f"--{name} must be positive, not {getattr(self, name)}")
+            value = getattr(self, name)
+            if not value > 0 or (value == math.inf and name != "clip"):
+                raise UsageError(f"--{name} must be positive and finite, not {value}")
         for name in ("warmup", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"--{name} must lie in [0, 1), not {getattr(self, name)}")
+        if not 0 <= self.skip_bad_steps <= MOST_SKIPPED:
+            raise UsageError(f"--skip-bad-steps must lie in 0..{MOST_SKIPPED}, not {self.skip_bad_steps}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +69,17 @@ class Step:
     progress: float  # share of the budget used, in (0, 1]
     seconds: float  # since the previous step ended
     waited: float  # of these, spent waiting for data
+    skipped: str = ""  # why this step was left out, in one line; "" for one that was not
 
 
 class Training:
     """Everything that changes while training: network, averaged weights, optimizer, step count, time used."""
 
-    def __init__(self, model: nn.Module, options: TrainOptions, total_steps: int | None) -> None:
+    def __init__(
+        self, model: nn.Module, options: TrainOptions, total_steps: int | None, peers: Peers = ALONE
+    ) -> None:
         """`total_steps` is the budget in steps, or None when it is `options.minutes`."""
-        self.model, self.options, self.total_steps = model, options, total_steps
+        self.model, self.options, self.total_steps, self.peers = model, options, total_steps, peers
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
         self.optimizer = build_optimizer(model, options)
@@ -75,7 +88,11 @@ class Training:
         pairs = [(self.average[name], value) for name, value in state.items()]
         self._real = tuple(zip(*((a, v) for a, v in pairs if v.is_floating_point()), strict=True))
         self._counts = [(a, v) for a, v in pairs if not v.is_floating_point()]
+        parameters = dict(model.named_parameters())
+        self._statistics = [value for name, value in state.items() if name not in parameters]
+        self._before: list[Tensor] = []  # the statistics before the step, if it may be left out
         self.step, self.elapsed = 0, 0.0
+        self.skipped = self.skipped_in_a_row = 0  # steps left out: of the whole run, and just now
         self.bf16 = uses_bf16(options.precision, self.device)
 
     def progress(self) -> float:
@@ -101,6 +118,67 @@ class Training:
         for average, value in self._counts:
             average.copy_(value)
 
+    def remember(self) -> None:
+        """Keep what the coming forward pass will change, if its step may be left out."""
+        if self.options.skip_bad_steps:
+            self._before = [value.clone() for value in self._statistics]
+
+    def is_sound(self, number: Tensor) -> bool:
+        """Whether this number and all statistics are finite."""
+        checked = [value.flatten() for value in self._statistics if value.is_floating_point()]
+        return bool(torch.isfinite(torch.cat([number.detach().reshape(1), *checked])).all())
+
+    def leave_out(self, losses: Mapping[str, Tensor], batch: Batch) -> str:
+        """Count the step, undo what its forward pass changed, and return why, in one line.
+
+        Raises NumbersError, with the same line, if it is one too many or the fault was there before the step.
+        """
+        named = [*self._state(), *((f"loss '{name}'", value) for name, value in losses.items())]
+        named += [
+            (f"gradient of '{name}'", value.grad)
+            for name, value in self.model.named_parameters()
+            if value.grad is not None
+        ]
+        reason = _one_line(self.step + 1, _first_not_finite(named) or "the gradient's norm", batch)
+        broken = _first_not_finite(("", value) for value in (*self.model.parameters(), *self._before))
+        if broken is not None or self.skipped_in_a_row >= self.options.skip_bad_steps:
+            raise NumbersError(reason + _REMEDY)
+        with torch.no_grad():
+            for value, before in zip(self._statistics, self._before, strict=True):
+                value.copy_(before)
+        self.step += 1
+        self.skipped += 1
+        self.skipped_in_a_row += 1
+        return reason
+
+    def require_finite(self, batch: Batch) -> None:
+        """Raise NumbersError if a weight, statistic or average is not finite after the step of this batch.
+
+        Only the averages are looked at: what is not finite in the network makes them so at once.
+        """
+        sums = torch.stack([value.sum() for value in self._real[0]])
+        if not bool(torch.isfinite(sums).all()):  # else a sum of finite numbers overflowed
+            averages = ((f"average of '{name}'", value) for name, value in self.average.items())
+            culprit = _first_not_finite((*self._state(), *averages))
+            if culprit is not None:
+                raise NumbersError(_one_line(self.step, culprit, batch) + _REMEDY)
+
+    def _state(self) -> Iterator[tuple[str, Tensor]]:
+        """Weights and statistics, in the network's order, as messages name them."""
+        parameters = dict(self.model.named_parameters())
+        for name, value in self.model.state_dict().items():
+            yield f"{'weight' if name in parameters else 'statistic'} '{name}'", value
+
+
+def _first_not_finite(named: Iterable[tuple[str, Tensor]]) -> str | None:
+    """The name of the first tensor that holds a NaN or an infinity."""
+    return next((name for name, value in named if not torch.isfinite(value).all()), None)
+
+
+def _one_line(step: int, culprit: str, batch: Batch) -> str:
+    images = ", ".join(frame.source for frame in batch.frames)
+    return f"step {step}: {culprit} is not finite (images: {images})"
+
 
 def build_optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
     """AdamW or SGD; weight decay acts on matrices and filters, not on biases and normalisation."""
@@ -117,54 +195,53 @@ def build_optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Opti
 def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
     """Train until the budget is used or the batches end, yielding after each step.
 
-    Every draw inside a step (dropout) follows from (seed, step). Raises NumbersError, naming the first tensor
-    that is not finite and the step's images, before the weights are touched.
+    Every draw inside a step (dropout) follows from (seed, step). A step whose losses, gradients or statistics
+    (of BatchNorm) are not finite changes nothing: it raises NumbersError, naming the first tensor that is not
+    finite and the step's images, or is left out where `skip_bad_steps` allows it. Weights and averages are
+    looked at after each step: where they are not finite, NumbersError, whatever the options.
+
+    Of several processes (`training.peers`), each is given its part of every batch (`Peers.together`), and all
+    yield the same steps: those of the whole batches.
     """
-    model, options = training.model, training.options
+    model, options, peers = training.model, training.options, training.peers
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train()
     ended = time.perf_counter()
     for batch in batches:
         waited = time.perf_counter() - ended
         batch = batch.to(training.device)
+        training.step = max(training.step, batch.step)  # after a batch of which nothing could be read
         lr = training.lr(training.progress())
-        torch.manual_seed(options.seed * 1_000_003 + training.step)
+        training.remember()
+        torch.manual_seed(options.seed * 1_000_003 + training.step + (peers.rank << 48))
         with torch.autocast(training.device.type, torch.bfloat16, enabled=training.bf16):
             output = model(batch)
             losses: dict[str, Tensor] = training.loss(output, batch)
-        total = torch.stack(list(losses.values())).sum()
         training.optimizer.zero_grad(set_to_none=True)
-        total.backward()  # type: ignore[no-untyped-call]
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        losses = peers.add_up(learning, losses)
+        total = torch.stack(list(losses.values())).sum()
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]
         gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
         norm = nn.utils.get_total_norm(gradients, foreach=True)
-        if not torch.isfinite(total + norm):
-            raise NumbersError(explain_non_finite(model, losses, batch, training.step + 1))
-        nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
-        for group in training.optimizer.param_groups:
-            group["lr"] = lr
-        training.optimizer.step()
-        training.step += 1
-        training.update_average()
+        skipped = ""
+        if training.is_sound(total + norm):
+            nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
+            for group in training.optimizer.param_groups:
+                group["lr"] = lr
+            training.optimizer.step()
+            training.step += 1
+            training.skipped_in_a_row = 0
+            training.update_average()
+            training.require_finite(batch)
+        else:
+            skipped = training.leave_out(losses, peers.whole(batch))
         now = time.perf_counter()
-        seconds, ended = now - ended, now
+        seconds, ended = peers.clock(now - ended), now
         training.elapsed += seconds
         named = {name: value.item() for name, value in losses.items()}
         progress = training.progress()
-        yield Step(training.step, named, lr, norm.item(), progress, seconds, waited)
+        yield Step(training.step, named, lr, norm.item(), progress, seconds, waited, skipped)
         ended = time.perf_counter()
         if progress >= 1:
             return
-
-
-def explain_non_finite(model: nn.Module, losses: Mapping[str, Tensor], batch: Batch, step: int) -> str:
-    """One line: the first tensor that is not finite, and the images of the step."""
-    named = [(f"loss '{name}'", value) for name, value in losses.items()]
-    named += [(f"weight '{name}'", value) for name, value in model.state_dict().items()]
-    named += [
-        (f"gradient of '{name}'", value.grad)
-        for name, value in model.named_parameters()
-        if value.grad is not None
-    ]
-    culprit = next((name for name, value in named if not torch.isfinite(value).all()), "the gradient's norm")
-    images = ", ".join(frame.source for frame in batch.frames)
-    return f"step {step}: {culprit} is not finite (images: {images}); lower --lr, or look at these images"

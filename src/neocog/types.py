@@ -15,7 +15,7 @@ the metrics must neither reward nor punish (VOC difficult, COCO crowd). A pixel 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
@@ -210,6 +210,10 @@ class Sample:
             )
 
 
+def _of_this_batch(count: int) -> int:
+    return count
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Pictures of one step, padded at the right and the bottom to a common size."""
@@ -221,6 +225,9 @@ class Batch:
     keys: tuple[SampleKey, ...]
     step: int = 0
     proposals: tuple[Proposals, ...] | None = None
+    total: Callable[[int], int] = _of_this_batch
+    """A count over these pictures -> over all pictures of the step, which several processes may share. Losses
+    are divided by such totals, so that what the processes compute adds up to the loss of the whole step."""
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -24,6 +28,8 @@ FORMAT = 1  # of checkpoints and models; a reader refuses what is newer
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 _NEXT_WEIGHTS = "model.safetensors.next"
+
+MOST_WEIGHTS, MOST_DOCUMENT, MOST_HEADER = 64 << 30, 64 << 20, 64 << 20  # bytes of a file
 
 
 def digest(data: bytes) -> str:
@@ -57,15 +63,26 @@ def pack(tensors: Mapping[str, Tensor]) -> bytes:
     return safetensors.torch.save(plain)
 
 
-def unpack(data: bytes, path: Path) -> dict[str, Tensor]:
-    """The named tensors, on the CPU, in the bytes of the safetensors file `path`.
+def parse(data: bytes, path: Path) -> dict[str, Tensor]:
+    """The named tensors, on the CPU, in the bytes of the safetensors file `path`. Values may be NaN.
 
-    Raises CheckpointError if the bytes are no such file or hold a value that is not finite.
+    Raises CheckpointError if the bytes are no such file.
     """
     try:
+        length = int.from_bytes(data[:8], "little")
+        if length > MOST_HEADER:
+            raise ValueError(f"a header of {length} bytes")
+        # The format's own parser finds the rest, but takes a name given twice.
+        json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise CheckpointError(f"{path}: not a readable safetensors file ({_one_line(error)})") from error
+    return tensors
+
+
+def unpack(data: bytes, path: Path) -> dict[str, Tensor]:
+    """As `parse`. Raises CheckpointError also for a value that is not finite."""
+    tensors = parse(data, path)
     broken = first_not_finite(tensors)
     if broken is not None:
         raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity")
@@ -73,10 +90,13 @@ def unpack(data: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def restore_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
-    """Copy weights read from `source` into a module: all of them, or none.
+    """Copy weights read from `source` into a module: all of them, or none. Raises as `check_weights`."""
+    check_weights(module, weights, source)
+    module.load_state_dict(dict(weights))
 
-    Raises CheckpointError naming the first key that is missing, unknown, or of another shape or type.
-    """
+
+def check_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Path) -> None:
+    """Raises CheckpointError naming the first key that is missing, unknown, or of another shape or type."""
     wanted = {name: value for name, value in module.state_dict().items() if isinstance(value, Tensor)}
     remedy = "was it made for another model, other classes or other options?"
     for name in weights:
@@ -90,15 +110,13 @@ def restore_weights(module: nn.Module, weights: Mapping[str, Tensor], source: Pa
             raise CheckpointError(
                 f"{source}: tensor {name!r} is {_describe(have)}, the model wants {_describe(want)}; {remedy}"
             )
-    module.load_state_dict(dict(weights))
 
 
 def read_document(path: Path) -> dict[str, Any]:
     """The JSON object in a file that states its "format". Raises CheckpointError if unreadable or newer."""
     try:
-        document = json.loads(path.read_bytes(), parse_constant=_refuse_constant)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        data = read_file(path, MOST_DOCUMENT)
+        document = json.loads(data, parse_constant=_refuse_constant, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, not JSON ({_one_line(error)})") from error
     version = document.get("format") if isinstance(document, dict) else None
@@ -206,18 +224,68 @@ def _describe(tensor: Tensor) -> str:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return on_one_line(str(error) or type(error).__name__)
+
+
+@contextmanager
+def open_file(path: Path, most: int = MOST_WEIGHTS) -> Iterator[BufferedReader]:
+    """A regular file of at most `most` bytes, open for reading. A pipe is refused, never waited for.
+
+    Raises CheckpointError.
+    """
+    flags = os.O_RDONLY
+    for name in ("O_NONBLOCK", "O_BINARY", "O_CLOEXEC"):
+        flags |= getattr(os, name, 0)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise CheckpointError(f"{path}: cannot be read (not a regular file)")
+        file = open(os.open(path, flags), "rb")  # noqa: PTH123, SIM115
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+    with file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):  # it may have become a pipe since
+            raise CheckpointError(f"{path}: cannot be read (not a regular file)")
+        if status.st_size > most:
+            raise CheckpointError(
+                f"{path}: cannot be read ({status.st_size >> 20} MiB, the limit is {most >> 20} MiB)"
+            )
+        yield file
+
+
+def read_file(path: Path, most: int = MOST_WEIGHTS) -> bytes:
+    """The whole of a regular file of at most `most` bytes. Raises CheckpointError."""
+    with open_file(path, most) as file:
+        try:
+            return file.read()
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
 
 
 def _read(path: Path) -> bytes | None:
     """The bytes of a file; None if there is no such file."""
     try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror})") from error
+        return read_file(path)
+    except CheckpointError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            return None
+        raise
+
+
+def on_one_line(text: str, most: int = 200) -> str:
+    """Words that may come from a file, as one line fit to print."""
+    line = " ".join(text.split())[:most]
+    return "".join(one if one.isprintable() else "?" for one in line)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"the key {key[:60]!r} twice in one object")
+        found[key] = value
+    return found

@@ -66,6 +66,7 @@ def test_exit_codes_are_those_of_the_manual() -> None:
         "DiskError": 5,
         "NumbersError": 6,
         "DeviceError": 7,
+        "Interrupted": 130,
     }
 
 

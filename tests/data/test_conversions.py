@@ -13,7 +13,7 @@ from neocog.cli import main
 from neocog.data.dataset import Dataset
 from neocog.data.loader import Loader
 from neocog.data.open import open_data
-from neocog.run import Augmentation
+from neocog.plan import Augmentation
 from neocog.zoo import create
 
 

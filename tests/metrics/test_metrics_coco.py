@@ -93,6 +93,20 @@ def test_equals_pycocotools_on_random_worlds(block: int) -> None:
         )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_equals_pycocotools_on_a_thousand_worlds(block: int) -> None:
+    """Sixteenths of a pixel, 1 to 12 images, up to 400 detections an image, own areas in a third."""
+    for seed in range(1000 + 50 * block, 1050 + 50 * block):
+        limit = (8, 40, 120, 400)[seed % 4]
+        truths, predictions = random_world(seed, 1 + seed % 12, max_detections=limit, grid=(1, 16)[seed % 2])
+        areas = None
+        if seed % 3 == 0:
+            draw = np.random.default_rng(seed)
+            areas = [draw.uniform(1, 12_000, len(item)) for item in truths]
+        assert_equals_pycocotools(truths, predictions, areas)
+
+
 def test_more_than_a_hundred_detections_of_one_class() -> None:
     truths, predictions = random_world(5, images=3, max_detections=300)
     truths = [Objects(item.boxes, torch.zeros_like(item.labels), item.ignore) for item in truths]

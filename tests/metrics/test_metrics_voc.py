@@ -86,6 +86,20 @@ def test_equals_the_kit_on_random_worlds(block: int) -> None:
         )
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(20))
+def test_equals_the_kit_on_a_thousand_worlds(block: int) -> None:
+    """Sixteenths of a pixel, 1 to 12 images, up to 120 detections an image."""
+    for seed in range(1000 + 50 * block, 1050 + 50 * block):
+        limit, grid = (8, 40, 120)[seed % 3], (1, 16)[seed % 2]
+        truths, predictions = random_world(seed, 1 + seed % 12, max_detections=limit, grid=grid)
+        threshold = (0.5, 0.3, 0.7, 0.95)[seed % 4]
+        assert_equals_kit(
+            voc_average_precision(truths, predictions, CLASSES, threshold),
+            kit_result(truths, predictions, threshold),
+        )
+
+
 COORDINATE = st.integers(0, 12)
 BOX = st.tuples(COORDINATE, COORDINATE, st.integers(1, 8), st.integers(1, 8)).map(
     lambda b: [b[0], b[1], b[0] + b[2], b[1] + b[3]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,3 +33,26 @@ def flipped_bits(path: Path) -> Iterator[int]:
                 file.write(bytes([value]))
                 if value != byte:
                     yield place
+
+
+@contextlib.contextmanager
+def read_only(*folders: Path) -> Iterator[None]:
+    """Nothing may be written into these folders. Root, whom permissions do not bind, is nobody meanwhile.
+
+    Name folders relative to the current one: nobody may not enter those above it.
+    """
+    if os.name == "nt":
+        pytest.skip("needs POSIX modes")
+    modes = {folder: folder.stat().st_mode for folder in (Path(), *folders)}
+    root = os.geteuid() == 0
+    try:
+        for folder in modes:
+            folder.chmod(0o555 if folder in folders else 0o755)
+        if root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        for folder, mode in modes.items():
+            folder.chmod(mode)

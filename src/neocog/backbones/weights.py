@@ -1,6 +1,7 @@
 """Trained weights for a backbone: the published ones, fetched only on request, or a file of one's own.
 
-A file is read without running any code in it, checked key by key, and loaded whole or not at all.
+A file is read without running any code in it (see `neocog.convert`), checked key by key, and loaded whole or
+not at all.
 """
 
 from __future__ import annotations
@@ -15,10 +16,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import safetensors.torch
-import torch
 from torch import Tensor, nn
 
+from neocog.backbones.backbone import freeze_batchnorm
+from neocog.convert import FOREIGN, read_foreign, read_own
+from neocog.convert import WEIGHTS as CONVERTED
 from neocog.errors import CheckpointError, DiskError, UsageError
 
 HEADS = ("classifier.", "fc.")  # what a backbone built without classes lacks
@@ -56,13 +58,20 @@ PUBLISHED: dict[str, PublishedWeights] = {
 """Torchvision's ImageNet-1K weights (the first version of each, "V1"), by the backbone's name."""
 
 
+def start_from(name: str, backbone: nn.Module, source: str | Path) -> None:
+    """`load_weights`, and freeze BatchNorm: a step's few pictures would spoil statistics of a million."""
+    load_weights(name, backbone, source)
+    freeze_batchnorm(backbone)
+
+
 def load_weights(
     name: str, backbone: nn.Module, source: str | Path, progress: Progress | None = None
 ) -> None:
     """Fill `backbone`, in place, from the published weights (`source="imagenet"`) or from a local file.
 
-    `name` is the backbone's name, as in PUBLISHED. A local file is a state dict (`.pth`, `.pt`) or
-    `.safetensors`. The dense layers in the file are passed over when the backbone was built without classes.
+    `name` is the backbone's name, as in PUBLISHED. A local file is a state dict (`.pth`, `.pt`),
+    `.safetensors`, or a folder that `convert-weights` wrote. Its dense layers are passed over when the
+    backbone was built without classes.
 
     Raises CheckpointError when the file is missing, damaged, for another architecture or not finite, or
     cannot be fetched; UsageError when nothing is published under that name; DiskError when the cache cannot
@@ -138,33 +147,18 @@ def _digest(path: Path) -> str:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors by name in a `.pth`, `.pt` or `.safetensors` file, on the CPU; nothing in it is executed.
+    """The tensors by name, on the CPU, in a file of weights or a folder that `convert-weights` wrote.
 
+    A `.pth` or `.pt` file is read in a process without rights; nothing in it is executed. Values may be NaN.
     Raises CheckpointError when it is missing, damaged, or holds anything but tensors.
     """
-    if path.suffix not in (".pth", ".pt", ".safetensors"):
+    if path.is_dir() and (path / CONVERTED).is_file():
+        path = path / CONVERTED
+    if path.suffix not in (*FOREIGN, ".safetensors"):
         raise CheckpointError(f"{path}: not a file of weights: expected .pth, .pt or .safetensors")
     if not path.is_file():
         raise CheckpointError(f"{path}: no such file of weights")
-    try:
-        if path.suffix == ".safetensors":
-            content = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # a damaged file can fail in any way the two readers know
-        raise CheckpointError(
-            f"{path}: cannot be read as weights ({type(error).__name__}): damaged, or more than tensors"
-        ) from error
-    if not isinstance(content, Mapping):
-        raise CheckpointError(
-            f"{path}: holds a {type(content).__name__}, not a state dict (names and tensors)"
-        )
-    for key, value in content.items():
-        if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
-            raise CheckpointError(
-                f"{path}: entry '{key}' is not a plain tensor: save the model's state_dict() alone"
-            )
-    return dict(content)
+    return read_own(path) if path.suffix == ".safetensors" else read_foreign(path)
 
 
 def _fit(weights: Mapping[str, Tensor], backbone: nn.Module, path: Path) -> dict[str, Tensor]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import sys
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -16,6 +18,8 @@ from neocog.files import finite
 
 if TYPE_CHECKING:
     import torch
+
+    from neocog.distributed.peers import Peers
 
 JsonOption = Annotated[
     str | None,
@@ -67,8 +71,18 @@ def find_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def output(json_target: str | None) -> TextIO:
-    """Where people's text goes: standard output, unless JSON takes it."""
+def processes(device: str) -> AbstractContextManager[Peers]:
+    """The processes that torchrun started, or this one alone, and the device that it works on."""
+    from neocog.distributed.connect import connect
+
+    return connect(find_device(device))
+
+
+def output(json_target: str | None, first: bool = True) -> TextIO:
+    """Where people's text goes: standard output, unless JSON takes it. Only the first of several processes
+    speaks."""
+    if not first:
+        return io.StringIO()
     return sys.stderr if json_target == "-" else sys.stdout
 
 

@@ -68,10 +68,12 @@ def compare(
     from neocog.cli.progress import show
     from neocog.cli.tables import comparison_rows
     from neocog.compare import compare as run_comparison
-    from neocog.run import Machine
+    from neocog.distributed.connect import require_alone
+    from neocog.plan import Machine
     from neocog.types import Task
     from neocog.zoo import MODELS, known
 
+    require_alone("compare")
     use_threads(threads)
     known(task, list(Task), "task")
     names = models or [name for name, entry in MODELS.items() if entry.task == task]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,12 +13,15 @@ from neocog.cli.common import (
     JsonOption,
     PrecisionOption,
     ThreadsOption,
-    find_device,
     output,
+    processes,
     use_threads,
     write_json,
 )
 from neocog.cli.training import StrictOption, WorkersOption
+
+if TYPE_CHECKING:
+    from neocog.distributed.peers import Peers
 
 EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
@@ -40,27 +43,58 @@ def evaluate(
     json: JsonOption = None,
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
+    with processes(device) as peers:
+        use_threads(threads)
+        _evaluate(run, data, split, batch, workers, precision, strict, json, peers)
+
+
+def _evaluate(
+    run: Path,
+    data: str | None,
+    split: str,
+    batch: int,
+    workers: int,
+    precision: str,
+    strict: bool,
+    json: str | None,
+    peers: Peers,
+) -> None:
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import UsageError
+    from neocog.errors import DataError, UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
 
-    use_threads(threads)
-    predictor = load(run, find_device(device), precision)
+    predictor = load(run, peers.device, precision)
     description = run / "run.json"
     if data is None:
         if not description.exists():
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-        data = str(json_module.loads(description.read_text())["options"]["data"])
+        data = _data_of(description)
     opened = open_data(data, split, strict=strict)
     require_classes(opened, predictor.classes, "the model")
-    file = output(json)
+    file = output(json, peers.first)
     print_data(opened, file)
-    evaluation = measure(predictor, opened, batch=batch, workers=workers)
+    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers)
+    if strict and evaluation.faults:
+        raise DataError(f"{evaluation.faults[0]} (strict reading allows none)")
+    if not peers.first:
+        return
     print_evaluation(evaluation, file)
+    for line in evaluation.faults:
+        print(f"  {line} (file left out)", file=file)
     if description.exists():
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
     write_json(evaluation.to_dict(), json)
+
+
+def _data_of(description: Path) -> str:
+    """The data set that a `run.json` names."""
+    from neocog.errors import CheckpointError
+
+    try:
+        return str(json_module.loads(description.read_bytes())["options"]["data"])
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise CheckpointError(f"{description}: cannot be read, or damaged; give --data PATH") from error

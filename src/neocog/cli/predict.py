@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,17 +16,21 @@ from neocog.cli.common import (
     JsonOption,
     PrecisionOption,
     ThreadsOption,
-    find_device,
     output,
     prepare_out,
+    processes,
     use_threads,
     write_json,
 )
 from neocog.cli.training import OutOption, OverwriteOption, StrictOption
+from neocog.errors import DataError
+from neocog.files import disk_errors
+
+if TYPE_CHECKING:
+    from neocog.distributed.peers import Peers
+    from neocog.predict import Predictor
 
 EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found --conf 0.5"
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 
 
 def predict(
@@ -42,46 +48,81 @@ def predict(
     json: JsonOption = None,
 ) -> None:
     """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
-    from neocog.data.images import read_image
-    from neocog.errors import DataError
     from neocog.predict import load
 
     use_threads(threads)
-    predictor = load(run, find_device(device), precision)
-    paths = list(find_images(sources))
-    folder = prepare_out(out, overwrite=overwrite)
-    file = output(json)
-    results, skipped = [], []
-    for path, name in zip(paths, drawn_names(paths), strict=True):
-        try:
-            pixels = read_image(path)
-        except DataError as error:
-            if strict:
-                raise
-            skipped.append(str(error))
-            print(f"{error} (skipped)", file=file)
-            continue
-        found = predictor.predict(pixels).above(conf)
-        results.append(found.to_dict() | {"source": str(path), "drawn": name})
-        found.draw(pixels, threshold=conf).save(folder / name)
-        print(f"{path}: {len(found)} found", file=file)
-    if not results:
-        raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
-    document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
-    write_json(document, str(folder / "predictions.json"))
-    write_json(document, json)
-    lost = f", {len(skipped)} skipped" if skipped else ""
-    print(f"{len(results)} pictures{lost}: {folder / 'predictions.json'}", file=file)
+    with processes(device) as peers:
+        predictor = load(run, peers.device, precision)
+        paths = list(find_images(sources))
+        folder = prepare_out(out, overwrite=overwrite) if peers.first else out
+        file = output(json, peers.first)
+        results, skipped = [], []
+        for finding in _findings(predictor, paths, conf, strict, peers):
+            print(finding.line, file=file)
+            if finding.record is None:
+                skipped.append(finding.fault)
+            elif peers.first:
+                results.append(finding.record)
+                with disk_errors(folder / finding.record["drawn"]):
+                    (folder / finding.record["drawn"]).write_bytes(finding.drawn)
+        if not peers.first:
+            return
+        if not results:
+            raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
+        document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
+        write_json(document, str(folder / "predictions.json"))
+        write_json(document, json)
+        lost = f", {len(skipped)} skipped" if skipped else ""
+        print(f"{len(results)} pictures{lost}: {folder / 'predictions.json'}", file=file)
+
+
+@dataclass(frozen=True)
+class _Finding:
+    """What came of one picture."""
+
+    line: str  # for people
+    record: dict[str, Any] | None = None  # None where the picture could not be read
+    drawn: bytes = b""  # a PNG file
+    fault: str = ""
+
+
+def _findings(
+    predictor: Predictor, paths: Sequence[Path], conf: float, strict: bool, peers: Peers
+) -> Iterator[_Finding]:
+    """Findings of all pictures, in order. Several processes take turns; the first is given them all."""
+    every = list(zip(paths, drawn_names(paths), strict=True))
+    for start in range(0, len(every), peers.size):
+        mine = every[start + peers.rank : start + peers.rank + 1]
+        for found in peers.gather([_find(predictor, path, name, conf, strict) for path, name in mine]):
+            yield from found
+
+
+def _find(predictor: Predictor, path: Path, name: str, conf: float, strict: bool) -> _Finding:
+    from neocog.data.files import printable
+    from neocog.data.images import read_image
+
+    try:
+        pixels = read_image(path)
+    except DataError as error:
+        if strict:
+            raise
+        return _Finding(f"{error} (skipped)", fault=str(error))
+    found = predictor.predict(pixels).above(conf)
+    drawn = io.BytesIO()
+    found.draw(pixels, threshold=conf).save(drawn, "PNG")
+    record = found.to_dict() | {"source": str(path), "drawn": name}
+    return _Finding(f"{printable(path)}: {len(found)} found", record, drawn.getvalue())
 
 
 def find_images(sources: Iterable[str]) -> Iterator[Path]:
     """Image files of all sources, in order: files as they are, folders and globs sorted by name."""
+    from neocog.data.files import images_below
     from neocog.errors import DataError
 
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+            found = sorted(path / name for name in images_below(path))
         elif path.exists():
             found = [path]
         else:

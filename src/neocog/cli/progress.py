@@ -24,6 +24,7 @@ def show(moments: Iterable[Moment], title: str, file: TextIO | None = None) -> I
 def _plain(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Moment]:
     spoke = time.monotonic()
     for moment in moments:
+        _warn(moment)
         if time.monotonic() - spoke > PLAIN_SECONDS and moment.validation is None:
             share = f"{moment.step.progress:4.0%}"
             print(
@@ -48,12 +49,18 @@ def _live(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Momen
     with Progress(*columns, console=Console(file=file), transient=True) as progress:
         task = progress.add_task(title, total=1.0, left="-", status="starting")
         for moment in moments:
+            _warn(moment)
             progress.update(
                 task, completed=moment.step.progress, left=clock(moment.remaining), status=_status(moment)
             )
             if moment.validation is not None:
                 progress.console.print(f"{title}  {validated(moment.validation, moment)}", highlight=False)
             yield moment
+
+
+def _warn(moment: Moment) -> None:
+    for warning in moment.warnings:
+        print(f"neocog: {warning}", file=sys.stderr, flush=True)
 
 
 def _status(moment: Moment) -> str:

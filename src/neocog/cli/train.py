@@ -12,12 +12,13 @@ from neocog.cli.common import (
     PrecisionOption,
     SeedOption,
     ThreadsOption,
-    find_device,
     output,
     prepare_out,
+    processes,
     use_threads,
     write_json,
 )
+from neocog.cli.signals import interrupts
 from neocog.cli.training import (
     BackboneOption,
     BatchOption,
@@ -29,6 +30,7 @@ from neocog.cli.training import (
     OverwriteOption,
     SetOption,
     SizeOption,
+    SkipOption,
     StepsOption,
     StrictOption,
     TrainSplitOption,
@@ -38,6 +40,7 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
+from neocog.errors import DataError, Interrupted
 
 EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
 
@@ -67,6 +70,7 @@ def train(
     ] = False,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
+    skip_bad_steps: SkipOption = 0,
     save_steps: Annotated[
         int | None,
         typer.Option(
@@ -75,43 +79,56 @@ def train(
     ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Train a model on labelled images, measure it on the validation split, and save it."""
-    from neocog.cli.progress import show
-    from neocog.cli.tables import print_data, print_evaluation
-    from neocog.run import Machine, Run
+    """Train a model on labelled images, measure it on the validation split, and save it.
 
-    use_threads(threads)
-    machine = Machine(find_device(device), workers, save_steps=save_steps, strict=strict)
-    given = {
-        "batch": batch,
-        "lr": lr,
-        "steps": steps,
-        "epochs": epochs,
-        "minutes": minutes,
-        "precision": precision,
-        "seed": seed,
-    }
-    options = run_options(
-        model,
-        data,
-        backbone=backbone,
-        size=size,
-        train_split=train_split,
-        val_split=val_split,
-        weights=weights,
-        settings=settings,
-        given=given,
-    )
-    folder = prepare_out(out, overwrite=overwrite, resume=resume)
-    file = output(json)
-    run = Run(folder, options, machine, resume=resume)
-    print_data(run.data, file)
-    print(describe(options), file=file)
-    if resume:
-        print(f"resumed at step {run.training.step}", file=file)
-    for _ in show(run, model, file):
-        pass
-    if run.evaluation is not None:
-        print_evaluation(run.evaluation, file)
-    print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
-    write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
+    Ctrl-C, SIGTERM and SIGHUP end it after the step under way, which is saved; --resume goes on from there.
+    """
+    with interrupts() as signals, processes(device) as peers:
+        from neocog.cli.progress import show
+        from neocog.cli.tables import print_data, print_evaluation
+        from neocog.plan import Machine
+        from neocog.run import Run
+
+        use_threads(threads)
+        machine = Machine(peers.device, workers, save_steps=save_steps, strict=strict, peers=peers)
+        given = {
+            "batch": batch,
+            "lr": lr,
+            "steps": steps,
+            "epochs": epochs,
+            "minutes": minutes,
+            "precision": precision,
+            "seed": seed,
+            "skip_bad_steps": skip_bad_steps,
+        }
+        options = run_options(
+            model,
+            data,
+            backbone=backbone,
+            size=size,
+            train_split=train_split,
+            val_split=val_split,
+            weights=weights,
+            settings=settings,
+            given=given,
+        )
+        folder = prepare_out(out, overwrite=overwrite, resume=resume) if peers.first else out
+        file = output(json, peers.first)
+        run = Run(folder, options, machine, resume=resume)
+        signals.watch(run)
+        print_data(run.data, file)
+        print(describe(options), file=file)
+        if resume:
+            print(f"resumed at step {run.training.step}", file=file)
+        for _ in show(run, model, file):
+            if strict and run.loader.faults:
+                raise DataError(f"{run.loader.faults[0]} (strict reading allows none)")
+        for line in run.loader.faults:
+            print(f"  {line} (file left out)", file=file)
+        if run.stopped:
+            raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
+        if run.evaluation is not None:
+            print_evaluation(run.evaluation, file)
+        print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
+        if peers.first:
+            write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from neocog.run import RunOptions
+    from neocog.plan import RunOptions
 
 DataOption = Annotated[
     str, typer.Option("--data", metavar="PATH", help="A data set in any supported format, or scenes[:level].")
@@ -40,6 +40,16 @@ WeightsOption = Annotated[
     ),
 ]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
+SkipOption = Annotated[
+    int,
+    typer.Option(
+        "--skip-bad-steps",
+        min=0,
+        max=3,
+        metavar="N",
+        help="Leave out up to N steps in a row whose loss or gradient is not finite.",
+    ),
+]
 SetOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -66,7 +76,7 @@ def run_options(
     """Complete the options of a run: what was not given gets the default that suits model and data."""
     from neocog.cli.settings import apply_settings
     from neocog.data.open import open_data
-    from neocog.run import RunOptions, default_augmentation, default_size, default_training
+    from neocog.plan import RunOptions, default_augmentation, default_size, default_training
     from neocog.zoo import MODELS, known
 
     entry = MODELS[known(model, MODELS, "model")]

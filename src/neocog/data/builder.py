@@ -39,12 +39,24 @@ class Builder:
             array("b"),
         )
         self._boxes, self._areas = array("d"), array("d")
+        self._note_classes()
 
-    def image(self, name: str, source: str = "", declared: tuple[int, int] | None = None) -> ImageInfo | None:
+    def _note_classes(self) -> None:
+        """Two classes may be one, spelt in two ways."""
+        first: dict[str, str] = {}
+        for name in self.classes:
+            other = first.setdefault("".join(name.casefold().split()), name)
+            if other != name:
+                shown = f"'{other[:40]}' and '{name[:40]}'"
+                self.report.note(".", "", "class names differ only in case or spaces", shown)
+
+    def image(
+        self, name: str, source: str = "", declared: tuple[int, int] | None = None, record: str = ""
+    ) -> ImageInfo | None:
         """Enter one image, by its path relative to the root; None when it cannot be used.
 
-        `source` is the file that holds its annotations. `declared` is the (width, height) written there; the
-        image's own size is the truth.
+        `source` is the file that holds its annotations. `declared` is the (width, height) written there, in
+        `record`; the image's own size is the truth.
         """
         self._source = source or name
         self._usable = False
@@ -60,32 +72,34 @@ class Builder:
         self._names.append(os.fsencode(name))
         self._sources.append(self._source)
         self._sizes.extend((info.height, info.width))
-        self._notes(name, path, info, declared)
+        self._notes(name, path, info)
+        if declared is not None and declared != (info.width, info.height):
+            self._note_size(name, info, declared, record)
         return info
 
-    def _notes(self, name: str, path: Path, info: ImageInfo, declared: tuple[int, int] | None) -> None:
+    def _notes(self, name: str, path: Path, info: ImageInfo) -> None:
         for reason in info.fixed:
             self.report.fix(name, "", reason)
         for reason in info.noted:
             self.report.note(name, "", reason)
         if path.is_symlink() and not path.resolve().is_relative_to(self.root.resolve()):
             self.report.note(name, "", "link out of the data set")
-        if declared is None or declared == (info.width, info.height):
-            return
+
+    def _note_size(self, name: str, info: ImageInfo, declared: tuple[int, int], record: str) -> None:
         shown = f"the image is {info.width}x{info.height}"
         if declared == (info.height, info.width):
             self.swapped.append(name)
-            self.report.note(self._source, "", "declared width and height are swapped", shown)
+            self.report.note(self._source, record, "declared width and height are swapped", shown)
         elif min(declared) <= 0:
-            self.report.note(self._source, "", "no image size declared", shown)
+            self.report.note(self._source, record, "no image size declared", shown)
         else:
-            self.report.note(self._source, "", "declared image size is wrong", shown)
+            self.report.note(self._source, record, "declared image size is wrong", shown)
 
-    def skip(self, name: str, reason: str, remedy: str = "") -> None:
+    def skip(self, name: str, reason: str, remedy: str = "", record: str = "") -> None:
         """Enter an image that cannot be used, for a reason outside its pixels."""
         self._usable = False
         self.report.files_seen += 1
-        self.report.skip(name, reason, remedy)
+        self.report.skip(name, reason, remedy, record)
 
     def add(
         self, number: int, box: Sequence[float], label: int, ignore: bool = False, area: float = 0.0
@@ -121,6 +135,8 @@ class Builder:
 
     def build(self) -> Records:
         """Judge every box, remove exact duplicates, close the books."""
+        if self.report.files_used and not self.classes:
+            self.report.stops.append("no classes: no annotation names any, and there is no list of them")
         sizes = np.array(self._sizes, np.int32).reshape(-1, 2)
         owners = np.array(self._owners, np.int64)
         labels, ignore = np.array(self._labels, np.int64), np.array(self._ignore, bool)

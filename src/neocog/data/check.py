@@ -182,7 +182,8 @@ def _check_split(
             report.note(
                 data.identity(index), "", "boxes of one class nearly equal", f"boxes {first} and {second}"
             )
-    result.report, result.lines = report.to_dict(), report.lines()
+    # Every line: the result is where a program looks; what is printed for people is cut (`lines`).
+    result.report, result.lines = report.to_dict(limit=len(report.faults)), report.lines()
     result.stop, result.strict_stop = report.stop_reason(), report.stop_reason(strict=True)
     return result
 

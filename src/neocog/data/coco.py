@@ -15,7 +15,7 @@ from typing import Any
 
 from neocog.data.builder import Builder
 from neocog.data.coco_files import find_image, home_of, image_folders, json_files, split_token
-from neocog.data.files import children, divide, in_order, is_image, printable
+from neocog.data.files import children, divide, in_order, is_image, is_title, printable
 from neocog.data.json_file import read_json
 from neocog.data.judge import MOST_COORDINATE
 from neocog.data.records import ImageDataset
@@ -23,6 +23,9 @@ from neocog.data.report import Report
 from neocog.errors import DataError
 
 LAYOUT = "COCO (annotations/instances_train.json + images, train/_annotations.coco.json, or a JSON file)"
+
+LEAST_AREA = 1e-6
+"""Square pixels. What is less is no area, and float32 would make it none at all."""
 
 Entry = tuple[int, dict[str, Any]]
 """An annotation with its position in the file."""
@@ -63,7 +66,7 @@ def read(root: Path, split: str) -> ImageDataset:
 
     owned, strays = _by_image(images, annotations)
     for at in chosen:
-        _enter_image(builder, images[at], names[at], source)
+        _enter_image(builder, images[at], names[at], source, f"images[{at}]")
         for number, annotation in owned[images[at]["id"]]:
             _enter(builder, source, number, annotation, labels)
     for number, annotation in strays if split == "train" or not divided else ():
@@ -116,16 +119,18 @@ def _shown(value: Any) -> str:
 def _classes(path: Path, categories: list[Any]) -> tuple[tuple[str, ...], dict[int | str | None, int]]:
     """Names in ascending order of id, and id -> label."""
     names: dict[int | str, str] = {}
+    taken: set[str] = set()
     for number, category in enumerate(categories):
         place = f"{printable(path)}:categories[{number}]"
         entry = category if isinstance(category, dict) else {}
         key, name = _key(entry.get("id")), entry.get("name")
-        if key is None or not isinstance(name, str):
+        if key is None or not isinstance(name, str) or not is_title(name):
             raise DataError(f"{place}: no usable id and name")
-        if key in names or name in names.values():
+        if key in names or name in taken:
             what = f"id {_shown(key)}" if key in names else f"name {_shown(name)}"
             raise DataError(f"{place}: category {what} is used twice (make each unique)")
         names[key] = name
+        taken.add(name)
     _check_types(path, "category ids", names)
     ordered = sorted(names, key=lambda key: (isinstance(key, str), key))
     return tuple(names[key] for key in ordered), {key: label for label, key in enumerate(ordered)}
@@ -155,14 +160,14 @@ def _by_image(
     return owned, strays
 
 
-def _enter_image(builder: Builder, image: dict[str, Any], name: str | None, source: str) -> None:
+def _enter_image(builder: Builder, image: dict[str, Any], name: str | None, source: str, record: str) -> None:
     if name is None:
         remedy = f"{_shown(image.get('file_name'))} of image id {_shown(image['id'])}"
-        builder.skip(source, "file_name leads outside root, or is no name", remedy)
+        builder.skip(source, "file_name leads outside root, or is no name", remedy, record)
         return
     sizes = [_number(image.get(key)) or 0.0 for key in ("width", "height")]
     width, height = (int(size) if 0 < size < MOST_COORDINATE else 0 for size in sizes)
-    builder.image(name, source, (width, height))
+    builder.image(name, source, (width, height), record)
 
 
 def _enter(
@@ -183,7 +188,7 @@ def _enter(
         builder.drop(number, "iscrowd is neither 0 nor 1", _shown(crowd), label)
     else:
         area = _number(annotation.get("area")) or 0.0
-        if not 0 < area <= MOST_COORDINATE**2:
+        if not LEAST_AREA <= area <= MOST_COORDINATE**2:
             builder.report.fix(source, f"annotations[{number}]", "no valid area", "computed from the box")
             area = 0.0
         builder.add(number, box, label, bool(crowd), area)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from neocog.data.files import ORDER, children, is_inside, split_name
 
@@ -83,7 +83,7 @@ def find_image(home: Path, folders: list[str], name: object) -> str | None:
         spellings.update(dict.fromkeys(unicodedata.normalize(form, plain) for form in ("NFC", "NFD")))
     for spelling in spellings:
         for folder in folders:
-            place = spelling if folder == "." else f"{folder}/{spelling}"
+            place = PurePosixPath(folder, spelling).as_posix()  # without "." and "//": one name for one file
             if os.path.lexists(home / place):
                 return place
-    return plain
+    return PurePosixPath(plain).as_posix()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -61,7 +62,7 @@ def open_regular(path: Path, limit: int = MOST_BYTES) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("not a regular file")
             if status.st_size > limit:
-                raise ValueError(f"{status.st_size / 2**20:.0f} MiB > {limit / 2**20:.0f} MiB limit")
+                raise ValueError(f"{status.st_size / 2**20:.0f} MiB > {limit / 2**20:.4g} MiB limit")
             yield file
     except OSError as error:
         raise DataError(f"{printable(path)}: {(error.strerror or 'cannot be read').lower()}") from error
@@ -83,9 +84,9 @@ def read_text(path: Path, limit: int = MOST_BYTES) -> str:
         raise DataError(f"{printable(path)}: not UTF-8 text (byte {error.start})") from error
 
 
-def text_lines(path: Path) -> list[str]:
+def text_lines(path: Path, limit: int = MOST_BYTES) -> list[str]:
     """The lines of a text file, whichever way they end."""
-    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return read_text(path, limit).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def read_lines(path: Path) -> list[str]:
@@ -96,9 +97,17 @@ def read_lines(path: Path) -> list[str]:
 def read_classes(path: Path) -> tuple[str, ...]:
     """Class names, one a line. Raises DataError when one is listed twice."""
     names = read_lines(path)
+    odd = next((name for name in names if not is_title(name)), None)
+    if odd is not None:
+        raise DataError(f"{printable(path)}: '{printable(odd[:40])}' cannot be a class's name (correct it)")
     if len(set(names)) != len(names):
         raise DataError(f"{printable(path)}: a class is listed twice (remove one)")
     return tuple(names)
+
+
+def is_title(text: str) -> bool:
+    """Whether a class can be called so: not blank, with nothing that ends a line or steers a terminal."""
+    return bool(text.strip()) and not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
 
 
 def reason_of(error: DataError, path: Path) -> str:
@@ -115,9 +124,11 @@ def children(folder: Path) -> list[str]:
     """Names in a folder, sorted, without hidden files. Empty when there is no such folder."""
     try:
         return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "__MACOSX")  # noqa: PTH208
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with NUL in it
         return []
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            return []
         raise DataError(f"{printable(folder)}: {(error.strerror or 'cannot be read').lower()}") from error
 
 

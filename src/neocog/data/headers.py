@@ -14,10 +14,19 @@ from typing import BinaryIO
 
 import numpy as np
 
-from neocog.data.binary import MOST_PARTS, exif_orientation, read_directory, take, unpack
-from neocog.data.png_chunks import check_text
+from neocog.data.binary import (
+    MOST_PARTS,
+    exif_orientation,
+    next_directory,
+    read_directory,
+    take,
+    unpack,
+)
+from neocog.data.png_chunks import MOST_TEXT, UNPACKED, Unpacked
 
 PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+MOST_RUNS = 2_000_000  # pixels of a run-length BMP, which Pillow decodes in Python
+MOST_TILE = 1 << 26  # pixels of a TIFF tile: memory is taken for all of one, however small the picture
 
 SCALED = "16-bit grey scaled to 8 bits (value / 257, rounded)"
 
@@ -89,7 +98,7 @@ def _refusal(head: bytes) -> str:
 def _jpeg(file: BinaryIO, size: int) -> Header:
     header = Header("JPEG", 0, 0)
     metadata: list[tuple[int, int]] = []
-    position, sequential, components = 2, False, 0
+    position, sequential, components, turned = 2, False, 0, False
     for _ in range(MOST_PARTS):
         file.seek(position)
         mark, kind = unpack(">BB", file)
@@ -108,8 +117,8 @@ def _jpeg(file: BinaryIO, size: int) -> Header:
             header, sequential = replace(header, width=width, height=height), kind in (0xC0, 0xC1)
         elif kind in (0xE1, 0xE2, 0xFE):  # EXIF and XMP, ICC and MPF, comments
             metadata.append((position, end))
-            if kind == 0xE1 and length >= 8 and file.read(6) == b"Exif\0\0":
-                header = _rotated(header, file.read(length - 8))
+            if kind == 0xE1 and length >= 8 and not turned and file.read(6) == b"Exif\0\0":
+                header, turned = _rotated(header, file.read(length - 8)), True
         elif kind in (0xD9, 0xDA):
             break
         position = end
@@ -134,7 +143,7 @@ def _png(file: BinaryIO, size: int) -> Header:
         raise ValueError("damaged PNG header")
     width, height, depth, colour = unpack(">IIBB", file)
     header = Header("PNG", width, height, fixed=(SCALED,) if (depth, colour) == (16, 0) else ())
-    position = 8 + 12 + 13
+    position, turned, unpacked = 8 + 12 + 13, False, Unpacked()
     for _ in range(MOST_PARTS):
         file.seek(position)
         length, kind = unpack(">I4s", file)
@@ -142,10 +151,10 @@ def _png(file: BinaryIO, size: int) -> Header:
             break
         if kind == b"acTL":
             header = replace(header, frames=max(unpack(">I", file)[0], 2))
-        elif kind == b"eXIf":
-            header = _rotated(header, file.read(min(length, 1 << 16)))
-        elif kind in (b"tEXt", b"zTXt", b"iTXt"):
-            check_text(kind, length, file)
+        elif kind == b"eXIf" and not turned:
+            header, turned = _rotated(header, file.read(min(length, 1 << 16))), True
+        elif kind in UNPACKED:
+            unpacked.add(kind, length, file.read(min(length, MOST_TEXT)))
         position += 12 + length
     else:
         raise ValueError("damaged PNG (too many chunks)")
@@ -157,7 +166,7 @@ def _webp(file: BinaryIO, size: int) -> Header:
     file.seek(4)
     declared = unpack("<I", file)[0] + 8
     header = Header("WEBP", 0, 0, complete=size >= declared)
-    position, frames = 12, 0
+    position, frames, turned = 12, 0, False
     for _ in range(MOST_PARTS):
         if position + 8 > min(size, declared):
             break
@@ -175,8 +184,9 @@ def _webp(file: BinaryIO, size: int) -> Header:
             header = replace(header, width=(bits & 0x3FFF) + 1, height=(bits >> 14 & 0x3FFF) + 1)
         elif kind == b"ANMF":
             frames += 1
-        elif kind == b"EXIF":
-            header = _rotated(header, file.read(min(length, 1 << 16)).removeprefix(b"Exif\0\0"))
+        elif kind == b"EXIF" and not turned:
+            exif = file.read(min(length, 1 << 16)).removeprefix(b"Exif\0\0")
+            header, turned = _rotated(header, exif), True
         position += 8 + length + length % 2
     else:
         raise ValueError("damaged WebP (too many chunks)")
@@ -192,12 +202,16 @@ def _bmp(file: BinaryIO, size: int) -> Header:
     else:
         width, height, _, bits, compression = unpack("<iiHHI", file)
     height = abs(height)
+    if compression in (1, 2) and width * height > MOST_RUNS:
+        raise ValueError(
+            f"run-length BMP of {width * height / 1e6:.0f} Mpx > {MOST_RUNS / 1e6:.0f} Mpx limit"
+        )
     plain = compression in (0, 3, 6)  # rows of fixed length
     complete = plain and start + (width * bits + 31) // 32 * 4 * height <= size
     return Header("BMP", max(width, 0), height, complete=complete)
 
 
-_TIFF_TAGS = frozenset([256, 257, 258, 273, 274, 277, 279, 324, 325, 339])
+_TIFF_TAGS = frozenset([256, 257, 258, 273, 274, 277, 279, 322, 323, 324, 325, 339])
 
 
 def _tiff(file: BinaryIO, size: int) -> Header:
@@ -210,7 +224,7 @@ def _tiff(file: BinaryIO, size: int) -> Header:
         seen.add(following)
         frames += 1
         try:
-            _, following = read_directory(file, order, following, frozenset())
+            following = next_directory(file, order, following)
         except ValueError:
             break
     one = {tag: int(values[0]) for tag, values in tags.items() if len(values)}
@@ -219,6 +233,8 @@ def _tiff(file: BinaryIO, size: int) -> Header:
     shared = min(len(starts), len(lengths))
     if not shared or (starts[:shared] + lengths[:shared]).max() > size:
         raise ValueError("truncated")
+    if one.get(322, 0) * one.get(323, 0) > MOST_TILE:
+        raise ValueError(f"damaged TIFF (a tile of {one[322]}x{one[323]})")
     grey16 = one.get(258) == 16 and one.get(277, 1) == 1 and one.get(339, 1) == 1
     fixed = (SCALED,) if grey16 else ()
     return _oriented(

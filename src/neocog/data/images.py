@@ -23,6 +23,9 @@ from neocog.data.png_chunks import check_chunks
 
 MOST_PIXELS = 50_000_000
 BACKGROUND = (255, 255, 255)
+_CUT = ("truncated", "not enough image data")  # what Pillow says of a file that ends too early
+MOST_SCANNED = 1_000_000_000
+"""Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +95,24 @@ def _decode(data: bytes, header: Header) -> np.ndarray:
     """Stored pixels as RGB, not yet turned."""
     if header.format == "JPEG":
         data = _without(data, header.metadata)
+        _check_scans(data, header)
         if not data.endswith(b"\xff\xd9") and header.single_scan and _whole(data, header):
             data += b"\xff\xd9"
     return _pillow(data, header)
+
+
+def _check_scans(data: bytes, header: Header) -> None:
+    """Refuse a JPEG with far too few bytes for its pixels, or with far too many passes over them.
+
+    A block of 8 x 8 takes two bits at least, and the component that is stored smallest has a sixteenth of the
+    blocks. What libjpeg misses it would fill with grey.
+    """
+    blocks = -(-header.width // 8) * -(-header.height // 8)
+    if header.single_scan and len(data) * 8 < 2 * blocks // 16:
+        raise ValueError("truncated")
+    scans = data.count(b"\xff\xda")
+    if scans * header.width * header.height > MOST_SCANNED:
+        raise ValueError(f"damaged JPEG ({scans} scans)")
 
 
 def _without(data: bytes, ranges: tuple[tuple[int, int], ...]) -> bytes:
@@ -108,12 +126,12 @@ def _whole(data: bytes, header: Header) -> bool:
 
     libjpeg itself fills what is missing with grey and says nothing.
     """
-    fills = (b"", b"\0" * 64, b"\x55" * 64, b"\xaa" * 64)
     try:
-        first, *others = (_pillow(data + fill + b"\xff\xd9", header) for fill in fills)
+        first = _pillow(data + b"\xff\xd9", header)
+        fills = (bytes([fill]) * 64 + b"\xff\xd9" for fill in (0, 0x55, 0xAA))
+        return all(np.array_equal(first, _pillow(data + fill, header)) for fill in fills)
     except ValueError:
         return False
-    return all(np.array_equal(first, other) for other in others)
 
 
 def _pillow(data: bytes, header: Header) -> np.ndarray:
@@ -132,7 +150,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
         raise
     except Exception as error:  # decoders fail in many ways; each means that this file cannot be read
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        cut = "truncated" in reason.lower() or isinstance(error, EOFError)
+        cut = any(word in reason.lower() for word in _CUT) or isinstance(error, EOFError)
         if isinstance(error, ValueError) and not cut:
             raise ValueError(reason) from error
         raise ValueError("truncated" if cut else f"damaged {header.format} ({reason})") from error

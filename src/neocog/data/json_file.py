@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,8 @@ def read_json(path: Path) -> Any:
     try:
         # Outlines are most of a detection file; dropping each as it is read keeps the memory small.
         return json.loads(data, object_pairs_hook=_unique, parse_constant=_refuse)
+    except _Refused as error:
+        raise DataError(f"{printable(path)}: {printable(error)}") from error
     except json.JSONDecodeError as error:
         place = f"line {error.lineno}, column {error.colno}, offset {error.pos}"
         raise DataError(f"{printable(path)}: not JSON or cut off ({place}: {error.msg})") from error
@@ -29,19 +32,22 @@ def read_json(path: Path) -> Any:
         raise DataError(f"{printable(path)}: nested too deeply to be data") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{printable(path)}: not UTF-8 text (offset {error.start})") from error
-    except ValueError as error:
-        raise DataError(f"{printable(path)}: {printable(error)}") from error
+    except ValueError as error:  # Python's own guard: such numbers take quadratic time
+        raise DataError(f"{printable(path)}: a number beyond the limit of thousands of digits") from error
+
+
+class _Refused(Exception):
+    """What the standard forbids."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise ValueError(f"duplicate key '{twice[:40]}' in one object (remove one)")
+        twice = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise _Refused(f"duplicate key '{twice[:40]}' in one object (remove one)")
     found.pop("segmentation", None)
     return found
 
 
 def _refuse(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number (remove the annotation that holds it)")
+    raise _Refused(f"{name} is not a JSON number (remove the annotation that holds it)")

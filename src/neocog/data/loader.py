@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -34,11 +34,11 @@ FAULT_LIMIT = 0.1
 class Loader:
     """Batches of one data set. Iterating starts at `start_step` each time; one iteration at a time.
 
-    A picture that cannot be read is left out of its batch and noted once in `faults`; a batch of which
+    A picture that cannot be read is left out of its batch and noted once in `faulty`; a batch of which
     nothing is left is not given, and its step number is passed over. Neither changes any other batch.
     """
 
-    faults: list[str]
+    faulty: dict[int, str]  # pictures that could not be read, by their place in the data set, and why
 
     def __init__(
         self,
@@ -52,11 +52,16 @@ class Loader:
         steps: int | None = None,
         stride: int = 32,
         shuffle: bool = True,
+        share: tuple[int, int] = (0, 1),
     ) -> None:
         """`steps` is where the stream ends (counted from 0, not from `start_step`); None never ends.
 
         With `shuffle` off the stream is one pass in the data set's order, under epoch 0, and its last batch
         may be smaller. Images are padded to the largest of their batch, rounded up to a multiple of `stride`.
+
+        `share` is (number, how many) of the processes that read the stream together: each step's pictures are
+        divided among them, and a batch of which nothing is left is given, empty. With `shuffle` off they take
+        turns, a whole batch each.
         """
         if batch_size < 1 or workers < 0 or start_step < 0 or stride < 1:
             raise UsageError(
@@ -65,14 +70,14 @@ class Loader:
             )
         if len(dataset) == 0:
             raise DataError(f"{dataset.name}: no images in the split '{dataset.split}'; choose another split")
-        self.faults = []
-        self._faulty: set[int] = set()
+        self.faulty = {}
         self._count = len(dataset)
         self._name = dataset.name
         if not shuffle:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
-        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle)
+        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share)
+        self._gives_empty = shuffle and share[1] > 1
         memory = MEMORY // max(workers, 1) if shuffle else 0  # one pass reads nothing twice
         self._reader = _Reader(_Memory(dataset, memory), transform, stride)
         self._workers = workers
@@ -81,6 +86,11 @@ class Loader:
     def __len__(self) -> int:
         """Steps that an iteration passes; TypeError for an endless stream."""
         return len(self._plan)
+
+    @property
+    def faults(self) -> list[str]:
+        """One line for each picture that could not be read."""
+        return list(self.faulty.values())
 
     def __iter__(self) -> Iterator[Batch]:
         """Raises DataError when a worker dies, or when more than a tenth of all pictures cannot be read."""
@@ -93,8 +103,8 @@ class Loader:
 
     def _batches(self, answers: Iterator[_Packed]) -> Iterator[Batch]:
         for packed in answers:
-            self._note(packed.faults)
-            if packed.keys:
+            self.note(packed.faults)
+            if packed.keys or self._gives_empty:
                 yield _unpack(packed)
 
     def _answers(self, pool: Pool[_Request, _Packed]) -> Iterator[_Packed]:
@@ -111,14 +121,13 @@ class Loader:
             raise
         self._idle = pool
 
-    def _note(self, faults: tuple[tuple[int, str], ...]) -> None:
+    def note(self, faults: Iterable[tuple[int, str]]) -> None:
+        """Add to what could not be read, here or in another process; DataError if it is too much."""
         for index, message in faults:
-            if index not in self._faulty:
-                self._faulty.add(index)
-                self.faults.append(message)
-        if len(self._faulty) > FAULT_LIMIT * self._count:
+            self.faulty.setdefault(index, message)
+        if len(self.faulty) > FAULT_LIMIT * self._count:
             raise DataError(
-                f"{self._name}: {len(self._faulty)} of {self._count} images cannot be read, more than "
+                f"{self._name}: {len(self.faulty)} of {self._count} images cannot be read, more than "
                 f"{FAULT_LIMIT:.0%}; run `neocog data check` on it. The last: {self.faults[-1]}"
             )
 
@@ -139,9 +148,18 @@ def evaluation_batches(
     batch_size: int,
     workers: int = 0,
     stride: int = 32,
+    share: tuple[int, int] = (0, 1),
 ) -> Loader:
     """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller."""
-    return Loader(dataset, transform, batch_size=batch_size, workers=workers, stride=stride, shuffle=False)
+    return Loader(
+        dataset,
+        transform,
+        batch_size=batch_size,
+        workers=workers,
+        stride=stride,
+        shuffle=False,
+        share=share,
+    )
 
 
 def collate(samples: Sequence[Sample], *, stride: int = 32, step: int = 0) -> Batch:
@@ -169,17 +187,30 @@ class _Plan:
     start: int
     stop: int | None
     shuffle: bool
+    share: tuple[int, int]
 
     def __len__(self) -> int:
         if self.stop is None:
             raise TypeError("an endless loader has no length; give it `steps`")
-        return max(0, self.stop - self.start)
+        return len(range(self._first(), self.stop, self._turns()))
+
+    def _turns(self) -> int:
+        return 1 if self.shuffle else self.share[1]
+
+    def _first(self) -> int:
+        return self.start + (self.share[0] - self.start) % self._turns()
 
     def __iter__(self) -> Iterator[_Request]:
         epoch, order = -1, np.arange(self.count)
-        for step in itertools.count(self.start) if self.stop is None else range(self.start, self.stop):
-            first = step * self.batch_size
-            end = first + self.batch_size if self.shuffle else min(first + self.batch_size, self.count)
+        number, processes = self.share if self.shuffle else (0, 1)
+        for step in itertools.count(self._first(), self._turns()):
+            if self.stop is not None and step >= self.stop:
+                return
+            first, end = (
+                step * self.batch_size + place * self.batch_size // processes
+                for place in (number, number + 1)
+            )
+            end = end if self.shuffle else min(end, self.count)
             keys = []
             for position in range(first, end):
                 if self.shuffle and position // self.count != epoch:

@@ -17,6 +17,9 @@ from neocog.errors import DataError
 MOST_LOST = 0.10
 """The share of files, or of annotations, that may be lost before reading stops."""
 
+MOST_LINE = 1000
+"""Characters of a fault's line: a name in a damaged file may be as long as the file."""
+
 
 class Outcome(StrEnum):
     """What was done about a fault."""
@@ -42,7 +45,8 @@ class Fault:
         """`file[:record]: reason (what was done)`."""
         place = f"{self.file}:{self.record}" if self.record else self.file
         done = f"{self.outcome.value}; {self.remedy}" if self.remedy else self.outcome.value
-        return printable(f"{place}: {self.reason} ({done})")
+        line = printable(f"{place}: {self.reason} ({done})")
+        return line if len(line) <= MOST_LINE else f"{line[: MOST_LINE - 100]} ... {line[-90:]}"
 
 
 @dataclass
@@ -63,10 +67,13 @@ class Report:
     class_used: Counter[str] = field(default_factory=Counter)
     stops: list[str] = field(default_factory=list)  # reasons to stop that concern the whole split
 
-    def skip(self, file: str, reason: str, remedy: str = "") -> None:
-        """A file is left out. Its annotations, where they are known, are entered by `lose`."""
+    def skip(self, file: str, reason: str, remedy: str = "", record: str = "") -> None:
+        """A file is left out: this one, or the one a record of this one names.
+
+        Its annotations, where they are known, are entered by `lose`.
+        """
         self.lost_files[reason] += 1
-        self.faults.append(Fault(file, "", reason, remedy, Outcome.SKIPPED_FILE))
+        self.faults.append(Fault(file, record, reason, remedy, Outcome.SKIPPED_FILE))
 
     def drop(self, file: str, record: str, reason: str, remedy: str = "") -> None:
         """An annotation is left out."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import product
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -70,8 +71,9 @@ def read(root: Path, split: str) -> ImageDataset:
     annotations = [_load(root, xml) for _, xml in pairs]
     classes = _classes(root, parts, split, annotations)
     builder = Builder(root, classes, report, "object {}")
+    labels = {name: label for label, name in enumerate(classes)}
     for (image, xml), annotation in zip(pairs, annotations, strict=True):
-        _enter(builder, image, xml, annotation)
+        _enter(builder, image, xml, annotation, labels)
     return ImageDataset(root, "voc", split, classes, builder.build(), report)
 
 
@@ -179,7 +181,9 @@ def _classes(
     return tuple(sorted({item.name for annotation in readable for item in annotation.objects if item.name}))
 
 
-def _enter(builder: Builder, image: str, xml: str, annotation: Annotation | DataError) -> None:
+def _enter(
+    builder: Builder, image: str, xml: str, annotation: Annotation | DataError, labels: dict[str, int]
+) -> None:
     """One image and its objects into the builder."""
     if isinstance(annotation, DataError):
         builder.skip(xml, reason_of(annotation, builder.root / xml))
@@ -187,13 +191,13 @@ def _enter(builder: Builder, image: str, xml: str, annotation: Annotation | Data
     builder.image(image, xml, annotation.size)
     named = PurePosixPath(normalize("NFC", annotation.filename.replace("\\", "/")))
     if annotation.filename and normalize("NFC", PurePosixPath(image).stem) not in (named.stem, named.name):
-        remedy = f"'{annotation.filename}'; matched by name"
+        remedy = f"'{annotation.filename[:200]}'; matched by name"
         builder.report.note(xml, "", "<filename> names another image", remedy)
     for number, item in enumerate(annotation.objects, 1):
-        if item.name not in builder.classes:
+        label = labels.get(item.name)
+        if label is None:
             builder.drop(number, *_unknown(item.name, builder.classes))
             continue
-        label = builder.classes.index(item.name)
         if item.corners is None:
             builder.drop(number, item.fault, label=label)
             continue
@@ -201,6 +205,8 @@ def _enter(builder: Builder, image: str, xml: str, annotation: Annotation | Data
             builder.report.note(xml, f"object {number}", item.odd)
         xmin, ymin, xmax, ymax = item.corners
         builder.add(number, (_edge(xmin), _edge(ymin), xmax, ymax), label, item.difficult)
+    for number in range(annotation.strays):
+        builder.drop(len(annotation.objects) + 1 + number, "<bndbox> that belongs to no <object>")
 
 
 def _edge(value: float) -> float:
@@ -208,11 +214,12 @@ def _edge(value: float) -> float:
     return 0.0 if 0 <= value < 1 else value - 1
 
 
+@lru_cache(4096)
 def _unknown(name: str, classes: tuple[str, ...]) -> tuple[str, str]:
     """Reason and remedy for a name outside the class list."""
     if not name:
         return "object without <name>", ""
     folded = {known.casefold(): known for known in classes}
-    close = get_close_matches(name.casefold(), folded, 1)
+    close = get_close_matches(name[:80].casefold(), folded, 1)
     hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
-    return f"unknown class '{name}'", f"not in classes.txt or the training split{hint}"
+    return f"unknown class '{name[:40]}'", f"not in classes.txt or the training split{hint}"

@@ -8,6 +8,7 @@ kept. Here everything goes through one pipe a process, which breaks at once when
 
 from __future__ import annotations
 
+import atexit
 import itertools
 import multiprocessing
 import queue
@@ -31,6 +32,10 @@ AHEAD = 3
 """Questions that each process is given in advance."""
 
 
+_GROUP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Often sent to a whole group of processes. The parent may want answers still, and ends these itself."""
+
+
 class WorkerDied(Exception):
     """A process ended by itself; the message says how."""
 
@@ -41,6 +46,7 @@ class Pool(Generic[Question, Answer]):
     def __init__(self, work: Callable[[Question], Answer], count: int) -> None:
         self._workers = [_start(work) for _ in range(count)]
         self.close = weakref.finalize(self, _stop, self._workers)
+        _pools.add(self)
 
     def map(self, questions: Iterable[Question]) -> Iterator[Answer]:
         """The answers in order. Raises WorkerDied, or what `work` raised, with the worker's traceback noted.
@@ -106,9 +112,19 @@ def _start(work: Callable[[Question], Answer]) -> _Worker:
     return _Worker(process, ours)
 
 
+_pools: weakref.WeakSet[Pool[Any, Any]] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """Before multiprocessing waits for its children, which it asks to end by a signal that these ignore."""
+    for pool in list(_pools):
+        pool.close()
+
+
 def _stop(workers: list[_Worker]) -> None:
     for worker in workers:
-        worker.process.terminate()
+        worker.process.kill()
         worker.pipe.close()
     for worker in workers:
         worker.process.join()
@@ -117,7 +133,9 @@ def _stop(workers: list[_Worker]) -> None:
 def _serve(work: Callable[[Question], Answer], pipe: Connection, ours: Connection) -> None:
     """Answer until the pipe closes. A thread sends, so that the next answer is worked on meanwhile."""
     ours.close()  # a forked copy of it would keep the pipe open after the parent's death
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is told too, and ends this process
+    for name in _GROUP_SIGNALS:
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     torch.set_num_threads(1)
     answers: queue.SimpleQueue[memoryview] = queue.SimpleQueue()
     threading.Thread(target=_send_all, args=(answers, pipe), daemon=True).start()

@@ -13,7 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from neocog.data.builder import Builder
-from neocog.data.files import children, divide, in_order, printable, read_classes, reason_of, text_lines
+from neocog.data.files import (
+    children,
+    divide,
+    in_order,
+    is_image,
+    printable,
+    read_classes,
+    reason_of,
+    text_lines,
+)
 from neocog.data.images import ImageInfo
 from neocog.data.records import ImageDataset
 from neocog.data.report import Report
@@ -23,6 +32,9 @@ from neocog.data.yolo_lines import PIXELS, LineFault, parse_line
 from neocog.errors import DataError
 
 LAYOUT = "YOLO (images/train + labels/train, train/images + train/labels, or *.txt by the images; data.yaml)"
+MOST_LABELS = 16 << 20
+"""Bytes of one image's file: 300,000 lines."""
+
 NOT_LABELS = ("classes.txt", "notes.txt", "readme")
 
 
@@ -54,7 +66,8 @@ def read(root: Path, split: str) -> ImageDataset:
     outside = sum(name.startswith(("../", "/")) for name in chosen)
     if outside:
         report.note(".", "", "images outside the data set's folder", f"{outside} of {len(chosen)}")
-    _note_orphans(layout.home, names, report)
+    _note_unused(layout, split, report)
+    _note_shared(chosen, report)
     _judge_labels(report, len(chosen))
     return ImageDataset(layout.home, "yolo", split, classes, builder.build(), report)
 
@@ -85,7 +98,7 @@ def _lines(path: Path) -> list[str]:
     """Raises FileNotFoundError when there is no such file, DataError when it is not text."""
     if not os.path.lexists(path):
         raise FileNotFoundError(path)
-    return text_lines(path)
+    return text_lines(path, MOST_LABELS)
 
 
 def _enter(builder: Builder, name: str) -> int:
@@ -136,11 +149,44 @@ def _judge_labels(report: Report, images: int) -> None:
         )
 
 
-def _note_orphans(home: Path, images: Sequence[str], report: Report) -> None:
-    """Label files whose image is nowhere."""
-    known = {label_path(image) for image in images}
-    for folder in sorted({Path(place).parent.as_posix() for place in known}):
-        for name in children(home / folder):
-            place = (Path(folder) / name).as_posix()
-            if name.endswith(".txt") and place not in known and not name.lower().startswith(NOT_LABELS):
-                report.note(place, "", "label without image", "not used")
+def _note_unused(layout: Layout, split: str, report: Report) -> None:
+    """Label files whose image is nowhere, and pictures beside the listed ones that no split lists."""
+    home, images = layout.home, layout.images(split)
+    every = (
+        images
+        if "" in layout.sources
+        else [name for other in layout.sources for name in layout.images(other)]
+    )
+    known = {_full(home, image) for image in every}
+    unlisted: list[str] = []
+    if any((home / place).is_file() for place in layout.sources.get(split) or layout.sources[""]):
+        unlisted = [
+            image for image in _beside(home, images) if is_image(image) and _full(home, image) not in known
+        ]
+    for image in unlisted:
+        report.note(image, "", "image in no split", "not used")
+    labels = {_full(home, label_path(image)) for image in (*every, *unlisted)}
+    for place in _beside(home, [label_path(image) for image in images]):
+        named = place.endswith(".txt") and not Path(place).name.lower().startswith(NOT_LABELS)
+        if named and _full(home, place) not in labels:
+            report.note(place, "", "label without image", "not used")
+
+
+def _full(home: Path, place: str) -> str:
+    """One spelling of a path, however a list writes it."""
+    return os.path.abspath(home / place)  # noqa: PTH100  (Path.absolute keeps "..")
+
+
+def _beside(home: Path, places: Sequence[str]) -> list[str]:
+    """Every file in the folders of these, relative to the home."""
+    folders = sorted({Path(place).parent for place in places})
+    return [(folder / name).as_posix() for folder in folders for name in children(home / folder)]
+
+
+def _note_shared(images: Sequence[str], report: Report) -> None:
+    """Two pictures of one stem, which can only have one label file."""
+    owners: dict[str, str] = {}
+    for image in images:
+        first = owners.setdefault(label_path(image), image)
+        if first != image:
+            report.note(image, "", "label file shared with another image", Path(first).name)

@@ -10,11 +10,12 @@ from typing import Any
 
 import yaml
 
-from neocog.data.files import children, printable, read_text, split_name
+from neocog.data.files import children, is_title, printable, read_text, split_name
 from neocog.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-MOST_TEXT = 1 << 20
+MOST_TEXT = 1 << 19  # PyYAML takes five seconds for so much
+MOST_COUNT = 10**9
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 
 
@@ -45,8 +46,17 @@ def _text(path: Path) -> str:
         return ""
 
 
+_LOADER_FAULTS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError)
+"""What PyYAML lets out for a tag that its text does not suit, as `!!int ''`."""
+
+
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also refuses a key given twice."""
+    """PyYAML's safe loader without keys given twice and without merge keys, which grow without bound."""
+
+    def flatten_mapping(self, node: yaml.MappingNode) -> None:
+        for key, _ in node.value:
+            if key.tag == "tag:yaml.org,2002:merge":
+                raise yaml.MarkedYAMLError(problem="merge key '<<' not allowed", problem_mark=key.start_mark)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen = set()
@@ -67,14 +77,15 @@ def read_config(path: Path) -> Config:
         document = yaml.load(text, _Loader)  # noqa: S506  (a subclass of the safe loader)
     except yaml.MarkedYAMLError as error:
         line = f":line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise DataError(f"{printable(path)}{line}: {printable(error.problem)}") from error
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise DataError(f"{printable(path)}{line}: {printable(str(error.problem)[:200])}") from error
+    except (yaml.YAMLError, RecursionError, *_LOADER_FAULTS) as error:
         raise DataError(f"{printable(path)}: not YAML ({type(error).__name__})") from error
     if not isinstance(document, dict):
         raise DataError(f"{printable(path)}: no names (a data.yaml has 'names', and 'train' and 'val' paths)")
     names = _names(path, document.get("names"))
     count = document.get("nc")
     if names is not None and type(count) is int and count != len(names):
+        count = max(-MOST_COUNT, min(count, MOST_COUNT))  # Python shows no number of 5,000 digits
         raise DataError(f"{printable(path)}: nc is {count}, but there are {len(names)} names (correct one)")
     return Config(path, names, _sources(path, document))
 
@@ -90,17 +101,19 @@ def _names(path: Path, value: Any) -> tuple[str, ...] | None:
         value = [value[label] for label in range(len(value))]
     if not isinstance(value, list) or not value:
         raise DataError(f"{printable(path)}: names is neither a list nor numbered names")
-    names = []
+    names: list[str] = []
+    seen: set[str] = set()
     for label, name in enumerate(value):
-        if type(name) is int:
+        if type(name) is int and abs(name) < MOST_COUNT:
             name = str(name)
-        if not isinstance(name, str) or not name.strip():
+        if not isinstance(name, str) or not is_title(name):
             raise DataError(f"{printable(path)}: names[{label}] is no text (put it in quotes)")
-        if name in names:
+        if name in seen:
             raise DataError(
-                f"{printable(path)}: names[{label}] repeats '{printable(name)}' (make each unique)"
+                f"{printable(path)}: names[{label}] repeats '{printable(name[:40])}' (make each unique)"
             )
         names.append(name)
+        seen.add(name)
     return tuple(names)
 
 
@@ -120,7 +133,9 @@ def _sources(path: Path, document: dict[Any, Any]) -> dict[str, list[str]]:
             places.append((entry, _resolve(base, start, entry)))
         missing = [entry for entry, place in places if place is None]
         if missing and len(missing) < len(places):
-            raise DataError(f"{printable(path)}: {key}: no such folder or list: {printable(missing[0])}")
+            raise DataError(
+                f"{printable(path)}: {key}: no such folder or list: {printable(missing[0][:200])}"
+            )
         if places and not missing:
             sources[split_name(key)] = [place for _, place in places if place is not None]
     return sources
@@ -134,6 +149,6 @@ def _resolve(base: Path, start: str, entry: str) -> str | None:
         inner = inner[3:]
     first = [base / inner] if inner != entry else []
     for place in (*first, base / start / entry, base / entry):
-        if place.exists():
+        if os.path.exists(place):  # noqa: PTH110  (unlike Path.exists it raises for no name at all)
             return Path(os.path.relpath(place, base)).as_posix()
     return None

@@ -86,6 +86,8 @@ def _labelled(folder: Path) -> bool:
 def label_path(image: str) -> str:
     """Where the labels of an image are, relative to the same folder."""
     parts = list(Path(image).parts)
+    if not Path(image).name:  # ".", which a list may hold
+        return f"{image}.txt"
     for at in range(len(parts) - 2, -1, -1):
         if parts[at] == "images":
             parts[at] = "labels"

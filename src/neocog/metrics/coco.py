@@ -72,7 +72,8 @@ def coco_average_precision(
         areas: one (N,) per image, the area in square pixels that decides between small, medium and large
             (COCO's own annotations give the area of the segment). Default: the area of the box.
 
-    Raises ValueError for sequences of unequal length or a label out of range.
+    Raises ValueError for sequences of unequal length or a label out of range, and NumbersError for a score or
+    a box that is not finite.
     """
     objects, detections = flatten(truths, predictions, len(classes))
     sizes = _areas(objects, truths, areas)
@@ -166,7 +167,10 @@ def _areas(
         return _box_areas(objects.boxes)
     if [len(area) for area in areas] != [len(truth) for truth in truths]:
         raise ValueError("areas: expected one value for each object of each image")
-    return np.concatenate([np.zeros(0), *(np.asarray(area, dtype=np.float64) for area in areas)])
+    joined = np.concatenate([np.zeros(0), *(np.asarray(area, dtype=np.float64) for area in areas)])
+    if not np.isfinite(joined).all():
+        raise ValueError("areas: one is not finite")
+    return joined
 
 
 def _mean(values: np.ndarray) -> float | None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from neocog.errors import NumbersError
 from neocog.types import Detections, Objects
 
 
@@ -35,7 +36,8 @@ def flatten(
 ) -> tuple[FlatObjects, FlatDetections]:
     """Join the objects and the detections of all images.
 
-    Raises ValueError when the two sequences differ in length or a label is not in 0..class_count-1.
+    Raises ValueError when the two sequences differ in length, a label is not in 0..class_count-1 or a box of
+    the truth is not finite; NumbersError for a score or box of the predictions that is not finite.
     """
     if len(truths) != len(predictions):
         raise ValueError(f"{len(truths)} images of truth but {len(predictions)} of predictions")
@@ -56,7 +58,19 @@ def flatten(
             raise ValueError(
                 f"labels of {what} span {labels.min()}..{labels.max()}, not 0..{class_count - 1}"
             )
+    _require_finite(objects, detections)
     return objects, detections
+
+
+def _require_finite(objects: FlatObjects, detections: FlatDetections) -> None:
+    """A number that is not finite would pass every comparison as false, and end as a plausible score."""
+    bad = objects.images[~np.isfinite(objects.boxes).all(axis=1)]
+    if len(bad):
+        raise ValueError(f"truth of image {bad[0]}: a box is not finite")
+    for what, values in (("score", detections.scores[:, None]), ("box", detections.boxes)):
+        bad = detections.images[~np.isfinite(values).all(axis=1)]
+        if len(bad):
+            raise NumbersError(f"predictions of image {bad[0]}: a {what} is not finite")
 
 
 def _images(items: Sequence[Objects] | Sequence[Detections]) -> np.ndarray:

@@ -70,7 +70,8 @@ def voc_average_precision(
         classes: names of the K classes; label k is `classes[k]`.
         iou_threshold: overlap in (0, 1] that counts as found (reaching it is enough).
 
-    Raises ValueError for a threshold out of range, sequences of unequal length or a label out of range.
+    Raises ValueError for a threshold out of range, sequences of unequal length or a label out of range, and
+    NumbersError for a score or a box that is not finite.
     """
     if not 0 < iou_threshold <= 1:
         raise ValueError(f"iou_threshold is {iou_threshold}; it must be above 0 and at most 1")

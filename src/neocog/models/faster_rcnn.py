@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
+from neocog.ops.ranges import check_range
 from neocog.ops.roi import roi_align, roi_pool
 from neocog.parts.regions import (
     RegionOptions,
@@ -39,6 +40,11 @@ class FasterRCNNOptions:
     rpn: RPNOptions = RPNOptions()
     regions: RegionOptions = RegionOptions()
 
+    def __post_init__(self) -> None:
+        check_range(self, 1, 64, "pool")
+        check_range(self, 1, 65_536, "hidden")
+        check_range(self, 0, 0.99, "dropout")
+
 
 @dataclass(frozen=True, slots=True)
 class FasterRCNNOutput:
@@ -59,6 +65,8 @@ class FasterRCNN(nn.Module):
         self.options = options = options or FasterRCNNOptions()
         self.classes, self.coder = classes, BoxCoder()
         level, region_level = options.level, options.region_level
+        backbone.require(level)
+        backbone.require(region_level)
         self.backbone, self.stride = backbone, backbone.strides[region_level]
         self.last = max(level, region_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
@@ -85,7 +93,7 @@ class FasterRCNN(nn.Module):
 
     def loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
         return self.rpn.loss(output.rpn, batch) | region_loss(
-            output.regions, output.logits, output.deltas, self.coder
+            output.regions, output.logits, output.deltas, self.coder, batch
         )
 
     def decode(self, output: FasterRCNNOutput, batch: Batch) -> list[Detections]:

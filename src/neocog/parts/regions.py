@@ -17,6 +17,7 @@ from neocog.ops.boxes import clip
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
 from neocog.ops.nms import batched_nms
+from neocog.ops.ranges import check_range
 from neocog.ops.rng import generator
 from neocog.types import Batch, Detections, Proposals
 
@@ -31,6 +32,10 @@ class RegionOptions:
     score: float = 0.05  # detections below it are not reported
     nms: float = 0.3  # per class
     most: int = 100  # detections an image, over all classes
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, 1, "positive_share", "positive", "score", "nms")
+        check_range(self, 1, 1_000_000, "samples", "most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +111,16 @@ def _hidden(inputs: int, outputs: int, norm: bool) -> nn.Module:
     return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
 
 
-def region_loss(regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder) -> dict[str, Tensor]:
-    """`classes` (cross-entropy) and `boxes` (smooth L1), both divided by the number of regions.
+def region_loss(
+    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch
+) -> dict[str, Tensor]:
+    """`classes` (cross-entropy) and `boxes` (smooth L1), both divided by the number of the step's regions.
 
     Not by the number of positives: that is the authors' choice, and it weighs pictures rich in objects more.
     """
     if regions.labels is None or regions.targets is None:
         raise ValueError("region_loss needs regions chosen with targets")
-    count = max(len(regions), 1)
+    count = max(batch.total(len(regions)), 1)
     classes = logits.shape[1] - 1
     positives = torch.nonzero(regions.labels < classes).squeeze(1)
     wanted = coder.encode(regions.targets, regions.boxes[positives])

@@ -17,6 +17,7 @@ from neocog.ops.boxes import clip, shorter_side
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
 from neocog.ops.nms import batched_nms
+from neocog.ops.ranges import check_range
 from neocog.ops.rng import generator
 from neocog.types import Batch, Proposals
 
@@ -39,6 +40,14 @@ class RPNOptions:
     after_nms: tuple[int, int] = (2_000, 300)  # proposals kept: training, test
     nms: float = 0.7
     shortest: float = 16.0  # pixels; smaller proposals are dropped
+
+    def __post_init__(self) -> None:
+        check_range(self, 0, 1, "positive", "negative", "positive_share", "nms")
+        check_range(self, 1, 1_000_000, "samples", "before_nms", "after_nms")
+        check_range(self, 1, 65_536, "channels")
+        check_range(self, 0.01, 1000, "scales", "ratios")
+        check_range(self, 1e-6, 1e6, "beta")
+        check_range(self, 0, 1e6, "shortest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +105,7 @@ class RPN(nn.Module):
         return tuple(Proposals(boxes[own], scores[own]) for own in best)
 
     def loss(self, output: RPNOutput, batch: Batch) -> dict[str, Tensor]:
-        """`rpn_objectness` and `rpn_boxes`, both divided by the number of anchors sampled (lambda = 1)."""
+        """`rpn_objectness` and `rpn_boxes`, both divided by the anchors sampled in the step (lambda = 1)."""
         if batch.targets is None:
             raise ValueError("RPN.loss needs a batch with targets")
         options, anchors = self.options, output.anchors
@@ -120,7 +129,7 @@ class RPN(nn.Module):
             references.append(anchors[positives])
             images.append(positives + image * len(anchors))
         sampled = torch.cat(rows)
-        count = max(len(sampled), 1)
+        count = max(batch.total(len(sampled)), 1)
         objectness = F.cross_entropy(output.logits.flatten(0, 1)[sampled], torch.cat(labels), reduction="sum")
         wanted = self.coder.encode(torch.cat(boxes), torch.cat(references))
         difference = output.deltas.flatten(0, 1)[torch.cat(images)] - wanted

@@ -1,0 +1,36 @@
+"""`neocog convert-weights`: a foreign file of weights as safetensors and JSON."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from neocog.cli.common import JsonOption, output, write_json
+
+EXAMPLE = "Example: neocog convert-weights resnet18.pth resnet18, then: neocog train ... --weights resnet18"
+
+
+def convert_weights(
+    source: Annotated[Path, typer.Argument(metavar="FILE", help="A state dict that torch.save wrote.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write; new or empty.")],
+    key: Annotated[
+        str, typer.Option("--key", metavar="NAME", help="Take this entry of FILE, if it holds several.")
+    ] = "",
+    json: JsonOption = None,
+) -> None:
+    """Convert a foreign file of weights (.pt, .pth) to safetensors, without running what is in it.
+
+    It is read in a process of its own that can open nothing, start nothing and reach no network. DIR gets
+    `weights.safetensors` and `MANIFEST.json` with its size and SHA-256, and is what `--weights` takes.
+    """
+    from neocog.convert import convert_weights as convert
+
+    done = convert(source, folder, key)
+    print(
+        f"{done.path}: {done.tensors} tensors, {done.bytes / 2**20:.1f} MiB, SHA-256 {done.sha256}",
+        file=output(json),
+    )
+    result = {"path": str(done.path), "tensors": done.tensors, "bytes": done.bytes, "sha256": done.sha256}
+    write_json(result, json)

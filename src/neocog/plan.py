@@ -1,0 +1,98 @@
+"""What a run is to do: its options, and the defaults that suit a model and a data set."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import Any
+
+import torch
+
+from neocog.data.dataset import Dataset
+from neocog.data.scenes import Scenes
+from neocog.distributed.peers import ALONE, Peers
+from neocog.train import TrainOptions
+from neocog.transforms.colour import ColourJitter
+from neocog.transforms.recipes import Recipe, training_recipe
+from neocog.zoo import BACKBONES
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training pictures go through, each with its own keyed randomness."""
+
+    flip: bool = True
+    vertical_flip: bool = False
+    scale: tuple[float, float] | None = (0.8, 1.35)
+    colour: bool = True
+
+    def recipe(self, size: tuple[int, int]) -> Recipe:
+        return training_recipe(
+            size,
+            flip=self.flip,
+            vertical_flip=self.vertical_flip,
+            scale=self.scale,
+            colour=ColourJitter() if self.colour else None,
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything that decides what a run does; stored in `run.json`, and compared on `--resume`."""
+
+    model: str
+    backbone: str
+    data: str
+    size: tuple[int, int]  # (height, width) that pictures are fitted into, pixels
+    train_split: str
+    val_split: str | None
+    weights: str | None  # of the backbone: "imagenet", a file, or None for fresh ones
+    training: TrainOptions
+    augmentation: Augmentation
+    options: Any  # the model's own option dataclass
+    validations: int = 5  # evenly over the budget; the last one at its end
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and how a run works; none of it changes the weights on a CPU with a step budget."""
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 1
+    save_seconds: float = 60.0  # between checkpoints
+    save_steps: int | None = None  # a checkpoint every so many steps, besides
+    strict: bool = False  # stop at the first fault in the data
+    peers: Peers = ALONE  # the processes that share the work; the first of them writes
+
+
+def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
+    """The backbone's own size, or less where the pictures themselves are smaller."""
+    longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
+    side = min(BACKBONES[backbone].size, 32 * -(-int(longer) // 32))
+    return side, side
+
+
+def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]) -> TrainOptions:
+    """Training options that suit a backbone and a picture size; `given` overrides.
+
+    `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and a learning rate of 5e-4 a
+    picture. Without a budget: 3 minutes.
+    """
+    defaults = dict(BACKBONES[backbone].training)
+    batch = given.get("batch") or defaults.get("batch") or (16 if max(size) <= 192 else 8)
+    defaults = {"batch": batch, "lr": 5e-4 * batch} | defaults | given
+    if not any(defaults.get(name) for name in ("steps", "epochs", "minutes")):
+        defaults["minutes"] = 3.0
+    return TrainOptions(**defaults)
+
+
+def default_augmentation(data: Dataset) -> Augmentation:
+    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
+    if isinstance(data, Scenes):
+        return Augmentation(vertical_flip=True, scale=None, colour=False)
+    return Augmentation()
+
+
+def with_seed(options: RunOptions, seed: int) -> RunOptions:
+    """The same run with another seed."""
+    return replace(options, training=replace(options.training, seed=seed))
