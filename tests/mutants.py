@@ -59,21 +59,21 @@ MUTANTS = {
         "run.py",
         "start_step=self.training.step,",
         "start_step=0,",
-        "tests/test_run.py",
+        "tests/test_kills.py",
     ),
     "optimizer-forgotten": Mutant(
         "a resumed run has the optimizer's moments",
         "run.py",
         'restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])',
         "pass",
-        "tests/test_run.py",
+        "tests/test_kills.py",
     ),
     "average-forgotten": Mutant(
         "a resumed run has the averaged weights",
         "run.py",
         'value.copy_(tensors["ema"][name])',
         "pass",
-        "tests/test_run.py",
+        "tests/test_kills.py",
     ),
     "log-not-cut": Mutant(
         "the log of a resumed run has no step twice",
@@ -117,10 +117,10 @@ MUTANTS = {
         "if False:",
         "tests/data/test_images.py",
     ),
-    "empty-box-kept": Mutant(
-        "a box without area is dropped and told",
+    "inverted-passed": Mutant(
+        "an inverted box is told as one, not turned round",
         "data/judge.py",
-        "verdicts[(safe[:, 2:] == safe[:, :2]).any(axis=1)] = ZERO_AREA",
+        "verdicts[(safe[:, 2:] < safe[:, :2]).any(axis=1)] = INVERTED",
         "pass",
         "tests/data/test_judge.py tests/data/test_voc.py",
     ),
