@@ -29,11 +29,18 @@ def max_pool(features: Reals, batch: Ints, rows: Ints, cols: Ints, out: Reals) -
                 best = out[r, i, j]
                 empty = rows[0, r, i] >= rows[1, r, i] or cols[0, r, j] >= cols[1, r, j]
                 best[:] = zero if empty else lowest
-                for y in range(rows[0, r, i], rows[1, r, i]):
-                    for x in range(cols[0, r, j], cols[1, r, j]):
-                        cell = features[batch[r], y, x]
+                below, right = rows[1, r, i] - 1, cols[1, r, j] - 1
+                for y in range(rows[0, r, i], below + 1, 2):
+                    for x in range(cols[0, r, j], right + 1, 2):
+                        # Four cells at a time: fewer loads and stores. At an edge some cells count twice.
+                        upper, lower = features[batch[r], y], features[batch[r], min(y + 1, below)]
+                        c0, c1 = upper[x], upper[min(x + 1, right)]
+                        c2, c3 = lower[x], lower[min(x + 1, right)]
                         for c in range(len(best)):
-                            best[c] = cell[c] if cell[c] > best[c] else best[c]
+                            value = c0[c] if c0[c] > best[c] else best[c]
+                            value = c1[c] if c1[c] > value else value
+                            value = c2[c] if c2[c] > value else value
+                            best[c] = c3[c] if c3[c] > value else value
 
 
 @njit(cache=True, nogil=True)
