@@ -52,6 +52,17 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         _write_new(temporary, data.encode() if isinstance(data, str) else data)
 
 
+def write_again(path: Path, data: bytes) -> None:
+    """Write a file that can be made again: in one step, but neither flushed nor insisted on."""
+    temporary = _temporary(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        _remove(temporary)
+
+
 def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Create the folder `path`, which must not exist, with these (name, content) files: all of it or nothing.
 

@@ -101,6 +101,10 @@ class Proposals:
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def __getitem__(self, index: Tensor) -> Proposals:
+        """The proposals that a mask or an index tensor selects."""
+        return Proposals(self.boxes[index], self.scores[index])
+
     def to(self, device: torch.device) -> Proposals:
         return Proposals(self.boxes.to(device), self.scores.to(device))
 
@@ -200,6 +204,7 @@ class Sample:
     target: Objects | None
     frame: Frame
     mask: np.ndarray | None = None  # (H, W) uint8 class per pixel, 255 ignored
+    proposals: Proposals | None = None  # found by something other than the network
     key: SampleKey = SampleKey(0, 0, 0)
 
     def __post_init__(self) -> None:

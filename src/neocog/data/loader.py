@@ -17,12 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from neocog.data.dataset import Dataset
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
-from neocog.types import Batch, Frame, Objects, Sample, SampleKey
+from neocog.types import Batch, Frame, Objects, Proposals, Sample, SampleKey
 
 MEMORY = 512 << 20
 """Bytes of decoded pictures that training keeps, over all workers; what is over is read again."""
@@ -230,6 +231,8 @@ class _Packed(NamedTuple):
     keys: tuple[SampleKey, ...]
     objects: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # boxes, labels, ignore of all objects
     counts: tuple[int, ...]  # objects of each image
+    proposals: tuple[np.ndarray, np.ndarray] | None  # boxes and scores of all proposals
+    proposal_counts: tuple[int, ...]
     faults: tuple[tuple[int, str], ...]
 
 
@@ -281,6 +284,7 @@ def _pack(step: int, samples: Sequence[Sample], faults: tuple[tuple[int, str], .
     for place, sample in enumerate(samples):
         images[place, : sizes[place][0], : sizes[place][1]] = sample.image
     targets = [sample.target for sample in samples if sample.target is not None]
+    proposals = [sample.proposals for sample in samples if sample.proposals is not None]
     return _Packed(
         step,
         images,
@@ -289,6 +293,8 @@ def _pack(step: int, samples: Sequence[Sample], faults: tuple[tuple[int, str], .
         keys=tuple(sample.key for sample in samples),
         objects=_flat(targets) if targets and len(targets) == len(samples) else None,
         counts=tuple(len(target) for target in targets),
+        proposals=_flat_proposals(proposals) if proposals and len(proposals) == len(samples) else None,
+        proposal_counts=tuple(len(proposal) for proposal in proposals),
         faults=faults,
     )
 
@@ -302,12 +308,21 @@ def _flat(targets: list[Objects]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     )
 
 
+def _flat_proposals(proposals: list[Proposals]) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes and scores of all images, one after another."""
+    return (
+        torch.cat([proposal.boxes for proposal in proposals]).numpy(),
+        torch.cat([proposal.scores for proposal in proposals]).numpy(),
+    )
+
+
 def _unpack(packed: _Packed) -> Batch:
     """The batch: images float32 in [0, 1] with channels last in memory, targets as views of flat arrays."""
-    targets = None
+    targets = proposals = None
     if packed.objects is not None:
-        parts = (torch.split(torch.from_numpy(values), list(packed.counts)) for values in packed.objects)
-        targets = tuple(Objects(*fields) for fields in zip(*parts, strict=True))
+        targets = tuple(Objects(*fields) for fields in _split(packed.objects, packed.counts))
+    if packed.proposals is not None:
+        proposals = tuple(Proposals(*fields) for fields in _split(packed.proposals, packed.proposal_counts))
     images = packed.images.astype(np.float32)
     images /= 255  # as torch does, but on one thread: this runs beside a training step
     return Batch(
@@ -317,4 +332,10 @@ def _unpack(packed: _Packed) -> Batch:
         frames=packed.frames,
         keys=packed.keys,
         step=packed.step,
+        proposals=proposals,
     )
+
+
+def _split(flat: tuple[np.ndarray, ...], counts: tuple[int, ...]) -> Iterator[tuple[Tensor, ...]]:
+    """Of each image in turn, its part of every flat array, as tensors that share its memory."""
+    return zip(*(torch.split(torch.from_numpy(values), list(counts)) for values in flat), strict=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from neocog.errors import UsageError
 from neocog.ops.rng import generator
 from neocog.transforms.warp import GREY, Colour, Size, warp, warp_mask
-from neocog.types import IDENTITY, Frame, Matrix, Objects, Sample
+from neocog.types import IDENTITY, Frame, Matrix, Objects, Proposals, Sample
 
 
 class Geometry(Protocol):
@@ -183,6 +183,7 @@ def compose(
         image=warp(sample.image, moved.matrix, moved.size, fill),
         mask=None if sample.mask is None else warp_mask(sample.mask, moved.matrix, moved.size),
         target=None if target is None else _follow(target, moved, min_visible),
+        proposals=None if sample.proposals is None else _follow_proposals(sample.proposals, moved),
         frame=sample.frame.then(moved.matrix, moved.size),
     )
 
@@ -190,11 +191,21 @@ def compose(
 def _follow(target: Objects, moved: Frame, min_visible: float) -> Objects:
     """The objects in the new picture, clipped to it."""
     boxes = moved.to_input(target.boxes)
-    height, width = moved.size
-    clipped = torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height]))
+    clipped = _clipped(boxes, moved)
     visible = _sides(clipped).prod(1) / _sides(boxes).prod(1).clamp(min=1e-12)
     ignore = target.ignore | (visible < min_visible)
     return Objects(clipped, target.labels, ignore)[(_sides(clipped) >= 1).all(1)]
+
+
+def _follow_proposals(proposals: Proposals, moved: Frame) -> Proposals:
+    """The proposals in the new picture, clipped to it; one with a side under 1 pixel left is dropped."""
+    boxes = _clipped(moved.to_input(proposals.boxes), moved)
+    return Proposals(boxes, proposals.scores)[(_sides(boxes) >= 1).all(1)]
+
+
+def _clipped(boxes: Tensor, moved: Frame) -> Tensor:
+    height, width = moved.size
+    return torch.minimum(boxes.clamp(min=0), torch.tensor([width, height, width, height]))
 
 
 def _sides(boxes: Tensor) -> Tensor:
