@@ -26,7 +26,7 @@ LAYERS = [
     {"pictures", "explain", "checkpoint", "distributed", "predict", "fold"},
     {"evaluate"},
     {"reports"},
-    {"train", "plan", "run"},
+    {"train", "plan", "run", "run_folder"},
     {"compare"},
     {"export"},
     {"cli", "lab"},
@@ -40,7 +40,10 @@ WITHIN_A_LAYER = {
     ("predict", "pictures"),
     ("plan", "train"),
     ("run", "plan"),
+    ("run", "run_folder"),
     ("run", "train"),
+    ("run_folder", "plan"),
+    ("run_folder", "train"),
 }
 
 _FORBIDDEN_MODULES = (
