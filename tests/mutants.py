@@ -63,14 +63,14 @@ MUTANTS = {
     ),
     "optimizer-forgotten": Mutant(
         "a resumed run has the optimizer's moments",
-        "run.py",
-        'restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])',
+        "run_folder.py",
+        'restore_optimizer(training.optimizer, tensors["optimizer"], state["optimizer"])',
         "pass",
         "tests/test_kills.py",
     ),
     "average-forgotten": Mutant(
         "a resumed run has the averaged weights",
-        "run.py",
+        "run_folder.py",
         'value.copy_(tensors["ema"][name])',
         "pass",
         "tests/test_kills.py",
@@ -78,7 +78,7 @@ MUTANTS = {
     "log-not-cut": Mutant(
         "the log of a resumed run has no step twice",
         "run.py",
-        "self.metrics.cut(step)",
+        "self.metrics.cut(self.training.step)",
         "pass",
         "tests/test_run.py",
     ),

@@ -28,17 +28,15 @@ from tests.badinputs import (
     model,
     plant,
 )
-from tests.badinputs.images import (
+from tests.badinputs.image_bytes import (
     FOREIGN,
-    ITEMS,
-    ORIENTATIONS,
     chunk,
     encode,
     hostile_webp,
     plain_png,
-    turned,
     with_huffman_overflow,
 )
+from tests.badinputs.images import ITEMS, ORIENTATIONS, turned
 
 from neocog.data.check import check
 from neocog.data.images import decode_image, probe_image, read_image

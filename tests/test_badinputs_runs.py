@@ -20,19 +20,9 @@ from tests.badinputs import (
     plant,
     tree_hash,
 )
-from tests.badinputs.runs import (
-    ARCHIVES,
-    CALLS,
-    CHECKPOINTS,
-    CONFIG,
-    ITEMS,
-    MODELS,
-    WEIGHTS,
-    BadCall,
-    BadModel,
-    bits,
-    checkpoint,
-)
+from tests.badinputs.calls import CALLS, BadCall
+from tests.badinputs.folders import ARCHIVES, ITEMS
+from tests.badinputs.models import CHECKPOINTS, CONFIG, MODELS, WEIGHTS, BadModel, bits, checkpoint
 
 from neocog.checkpoint import load_checkpoint
 from neocog.data.open import open_data

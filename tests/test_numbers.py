@@ -81,7 +81,7 @@ def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs build the tiny detector, draw no pictures and do not wait for the disk."""
     monkeypatch.setattr("neocog.run.create", lambda *_: Tiny())
     monkeypatch.setattr("neocog.predict.create", lambda *_: Tiny())
-    monkeypatch.setattr("neocog.run.save_samples", lambda *_: None)
+    monkeypatch.setattr("neocog.run_folder.save_samples", lambda *_: None)
     monkeypatch.setattr("neocog.run.run_report", lambda *_: None)
     monkeypatch.setattr(os, "fsync", lambda _: None)
 

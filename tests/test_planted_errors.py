@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from tests.badinputs import drive, tree_hash
 from tests.fuzz_annotations import MOST_GROWTH, MOST_SECONDS, Books, case, run, write_targets
-from tests.planted import KINDS, Error, World, plant
+from tests.planted import Error, World
+from tests.planted_kinds import KINDS, plant
 
 from neocog.data.open import open_data, read_split, splits_of
 from neocog.data.records import ImageDataset

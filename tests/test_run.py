@@ -126,7 +126,7 @@ def test_two_refused_saves_are_told_and_change_nothing(
         with file_size_limit(1000) if calls in (2, 3, 5, 6) else nullcontext():
             return save_checkpoint(*given, **named)
 
-    monkeypatch.setattr("neocog.run.save_checkpoint", save)
+    monkeypatch.setattr("neocog.run_folder.save_checkpoint", save)
     out = tmp_path / "run"
     warnings = []
     for moment in a_run(folder, out):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import copy
-import json
-import platform
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,28 +14,30 @@ import torch
 from torch import nn
 
 from neocog.backbones.weights import start_from
-from neocog.checkpoint import (
-    flatten_optimizer,
-    load_checkpoint,
-    restore_optimizer,
-    save_checkpoint,
-    sweep,
-    taking_up,
-)
+from neocog.checkpoint import load_checkpoint, sweep
 from neocog.data.dataset import require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.distributed.norm import synchronise
-from neocog.errors import CheckpointError, DataError, DiskError, Interrupted, UsageError
+from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
-from neocog.files import JsonLines, write_atomic
+from neocog.files import JsonLines
 from neocog.plan import Machine, RunOptions
 from neocog.predict import STRIDE, Predictor, load
-from neocog.reports import model_card, run_report, save_samples
+from neocog.reports import run_report
+from neocog.run_folder import (
+    DESCRIPTION,
+    Kept,
+    check_same_run,
+    describe,
+    give_away,
+    model_config,
+    restore_state,
+    save_state,
+    write_description,
+)
 from neocog.train import Step, Training, fit
-from neocog.version import __version__
-from neocog.weights import restore_weights, save_model
-from neocog.zoo import MODELS, create
+from neocog.zoo import create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
@@ -90,14 +90,13 @@ class Run:
         self._warnings: list[str] = []
         self._refusals = 0  # of saves, in a row
         self._unreadable: list[str] = []  # told before this process took over
-        self._document = self._describe()
+        self._document = describe(options, self.data, self.training)
         same = self._document["options"], self._document["data"]["fingerprint"]
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
-            self._check_same_run()
             self._restore()
-        else:
-            self._write_description()
+        elif self.peers.first:
+            write_description(out, self._document)
         self.loader = Loader(
             self.data,
             options.augmentation.recipe(options.size),
@@ -216,16 +215,7 @@ class Run:
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""
-        options = self.options
-        return {
-            "task": MODELS[options.model].task.value,
-            "model": options.model,
-            "backbone": options.backbone,
-            "classes": list(self.data.classes),
-            "size": list(options.size),
-            "options": asdict(options.options),
-            "neocog": __version__,
-        }
+        return model_config(self.options, self.data.classes)
 
     def _validate(self, number: int) -> tuple[Evaluation | None, bool]:
         """What the averaged weights achieve, and whether that is the best so far; None if told to stop."""
@@ -245,12 +235,8 @@ class Run:
 
     def _give_away(self, evaluation: Evaluation | None) -> None:
         """Save the averaged weights as the model, and what was measured of them."""
-        card = model_card(self._document, evaluation)
-        save_model(self.out / "model", self.config(), self.training.average, card)
-        if evaluation is not None:
-            write_atomic(self.out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
-            assert self.validation is not None
-            save_samples(self.out / "samples", self.validation, evaluation)
+        weights = self.training.average
+        give_away(self.out, self._document, self.config(), weights, self.validation, evaluation)
 
     def _save(self, evaluation: Evaluation | None, best: bool, *, final: bool) -> None:
         """Give the model away if it is to be, and save a checkpoint.
@@ -273,94 +259,27 @@ class Run:
             self._note(f"{error}; not saved, the run goes on")
 
     def _save_checkpoint(self, best: bool) -> None:
-        tensors, optimizer = flatten_optimizer(self.training.optimizer)
         self.metrics.sync()
         self.timing.sync()
-        save_checkpoint(
-            self.out,
-            self.training.step,
-            {"weights": self.model.state_dict(), "ema": self.training.average, "optimizer": tensors},
-            {
-                "optimizer": optimizer,
-                "elapsed": self.training.elapsed,
-                "skipped": [self.training.skipped, self.training.skipped_in_a_row],
-                "best": self.best,
-                "history": self.history,
-                "seed": self.options.training.seed,
-                "unreadable": self._all_unreadable(),
-            },
-            best=best,
-        )
+        kept = Kept(self.best, self.history, self._all_unreadable())
+        save_state(self.out, self.training, kept, best=best)
 
     def _restore(self) -> None:
+        """Go on from the last checkpoint of the folder, or start where there is none."""
+        if self.peers.first:
+            if (self.out / DESCRIPTION).exists():
+                check_same_run(self.out, self._document)
+            else:
+                write_description(self.out, self._document)
         checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
-        step = 0 if checkpoint is None else checkpoint.step
         if checkpoint is not None:
-            with taking_up(checkpoint) as (state, tensors):
-                restore_weights(self.model, tensors["weights"], checkpoint.path / "weights.safetensors")
-                for name, value in self.training.average.items():
-                    value.copy_(tensors["ema"][name])
-                restore_optimizer(self.training.optimizer, tensors["optimizer"], state["optimizer"])
-                self.training.step, self.training.elapsed = step, state["elapsed"]
-                self.training.skipped, self.training.skipped_in_a_row = state.get("skipped", (0, 0))
-                self.best, self.history = state["best"], list(state["history"])
-                self._unreadable = list(state.get("unreadable", []))
+            kept = restore_state(checkpoint, self.training)
+            self.best, self.history = kept.best, list(kept.history)
+            self._unreadable = list(kept.unreadable)
         if self.peers.first:
             sweep(self.out)
-            self.metrics.cut(step)
-            self.timing.cut(step)
-
-    def _describe(self) -> dict[str, Any]:
-        data = self.data
-        return {
-            "neocog": __version__,
-            "options": json.loads(json.dumps(asdict(self.options))),
-            "classes": list(data.classes),
-            "data": {
-                "name": data.name,
-                "format": data.format,
-                "split": data.split,
-                "images": len(data),
-                "fingerprint": data.fingerprint,
-                "report": data.report.to_dict() if hasattr(data, "report") else None,
-            },
-            "machine": {
-                "python": platform.python_version(),
-                "torch": torch.__version__,
-                "platform": platform.platform(),
-                "device": str(self.machine.device),
-                "processes": self.peers.size,
-                "threads": torch.get_num_threads(),
-                "bf16": self.training.bf16,
-            },
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-        }
-
-    def _write_description(self) -> None:
-        if not self.peers.first:
-            return
-        write_atomic(self.out / "run.json", json.dumps(self._document, indent=2) + "\n")
-
-    def _check_same_run(self) -> None:
-        """Refuse to go on with other options or other data: that would be another experiment."""
-        path = self.out / "run.json"
-        if not self.peers.first:
-            return
-        if not path.exists():
-            self._write_description()
-            return
-        stored = _read_run(path)
-        for name, now in _flat(self._document["options"]).items():
-            then = _flat(stored["options"]).get(name)
-            if then != now and name != "training.skip_bad_steps":  # how to get past what stopped it
-                raise UsageError(
-                    f"{self.out}: was started with {name} = {then}, not {now}; "
-                    "give the same options, or another --out"
-                )
-        if stored["data"]["fingerprint"] != self._document["data"]["fingerprint"]:
-            raise CheckpointError(
-                f"{self.out}: the data at {self.options.data} changed since the run was started"
-            )
+            self.metrics.cut(self.training.step)
+            self.timing.cut(self.training.step)
 
     def _all_unreadable(self) -> list[str]:
         """Pictures that could not be read, also before a resume; each once, in the order of their failure."""
@@ -379,22 +298,5 @@ class Run:
             model = load(self.out, self.machine.device, self.options.training.precision)
             self.evaluation = evaluate(model, self.validation)
         self._document["unreadable"] = self._all_unreadable()
-        self._write_description()
+        write_description(self.out, self._document)
         run_report(self.out, self._document, self.evaluation)
-
-
-def _read_run(path: Path) -> dict[str, Any]:
-    """The `run.json` of a run to go on with."""
-    try:
-        stored = json.loads(path.read_bytes())
-        return {"options": dict(stored["options"]), "data": {"fingerprint": stored["data"]["fingerprint"]}}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{path}: cannot be read, or damaged; start again with --overwrite") from error
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested options as dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in tree.items():
-        result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return result

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 import neocog.run
+import neocog.run_folder
 from neocog.cli import main
 from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
@@ -124,12 +125,13 @@ class Watch:
                 time.sleep(0.005)
 
     def install(self) -> None:
-        fit, save = neocog.run.fit, neocog.run.save_checkpoint
+        fit, save = neocog.run.fit, neocog.run_folder.save_checkpoint
         neocog.run.fit = lambda training, batches: self.fit(fit, training, batches)
-        neocog.run.save_checkpoint = lambda *given, **named: self.save(save, *given, **named)
+        neocog.run_folder.save_checkpoint = lambda *given, **named: self.save(save, *given, **named)
         neocog.run.evaluate = self.during("validation", neocog.run.evaluate)
-        for name in ("save_model", "save_samples", "write_atomic", "run_report"):
-            setattr(neocog.run, name, self.during("saving", getattr(neocog.run, name)))
+        for name in ("save_model", "save_samples", "write_atomic"):
+            setattr(neocog.run_folder, name, self.during("saving", getattr(neocog.run_folder, name)))
+        neocog.run.run_report = self.during("saving", neocog.run.run_report)
         neocog.run.create = self.during("opening", neocog.run.create)
         if not self.hold:
             self.enter("opening")
