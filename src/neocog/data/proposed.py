@@ -1,9 +1,9 @@
 """A data set whose samples bring proposals: found once in each picture, and kept in a folder.
 
 Searching a picture takes longer than training on it, so what was found is kept under the hash of the pixels
-and of the method: a renamed picture is found again, an altered one is searched anew, and several data sets or
-runs can share one folder. The folder lies beside the run, never in the data set. A file in it that is damaged,
-or that the disk refuses, costs time and nothing else.
+and the method: a renamed picture is found again, an altered one is searched anew, and several data sets or
+runs can share one folder. It lies beside the run, never in the data set. A file in it that is damaged, or
+that the disk refuses, costs time and nothing else.
 """
 
 from __future__ import annotations

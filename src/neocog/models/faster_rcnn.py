@@ -1,12 +1,14 @@
 """Faster R-CNN: the regions come from the features themselves.
 
-Ren, He, Girshick, Sun 2015, arXiv:1506.01497. Trained jointly: one network, four losses, and no gradient
-through the coordinates of the proposals ("approximate joint training").
+Ren, He, Girshick, Sun 2015, arXiv:1506.01497. Trained jointly by default: one network, four
+losses, and no gradient through the coordinates of the proposals ("approximate joint training"); the four
+steps of the paper are in `alternating.py`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
@@ -37,6 +39,7 @@ class FasterRCNNOptions:
     hidden: int = 4096
     dropout: float = 0.5
     norm: bool = False  # BatchNorm in the region head, for training from scratch
+    training: Literal["joint", "alternating"] = "joint"  # all losses at once, or the paper's four steps
     rpn: RPNOptions = RPNOptions()
     regions: RegionOptions = RegionOptions()
 
@@ -59,6 +62,7 @@ class FasterRCNN(nn.Module):
     """Backbone, region proposals, pooled regions, two-layer head. K classes, R regions over the batch."""
 
     task = Task.DETECT
+    search = None  # its regions come from the features
 
     def __init__(self, backbone: Backbone, classes: int, options: FasterRCNNOptions | None = None) -> None:
         super().__init__()
@@ -80,9 +84,12 @@ class FasterRCNN(nn.Module):
         )
 
     def forward(self, batch: Batch) -> FasterRCNNOutput:
-        options, pool = self.options, roi_align if self.options.align else roi_pool
         features = self.backbone(batch.images, until=self.last)
-        rpn = self.rpn(features.maps[options.level], batch)
+        return self.look(features, self.rpn(features.maps[self.options.level], batch), batch)
+
+    def look(self, features: Features, rpn: RPNOutput, batch: Batch) -> FasterRCNNOutput:
+        """What the head makes of the regions that an RPN proposed."""
+        options, pool = self.options, roi_align if self.options.align else roi_pool
         regions = choose_regions(rpn.proposals, batch, self.classes, options.regions)
         size = (options.pool, options.pool)
         pooled = pool(
@@ -92,9 +99,11 @@ class FasterRCNN(nn.Module):
         return FasterRCNNOutput(features, rpn, regions, logits, deltas)
 
     def loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
-        return self.rpn.loss(output.rpn, batch) | region_loss(
-            output.regions, output.logits, output.deltas, self.coder, batch
-        )
+        return self.rpn.loss(output.rpn, batch) | self.head_loss(output, batch)
+
+    def head_loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
+        """The two losses of Fast R-CNN alone."""
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
 
     def decode(self, output: FasterRCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from neocog.ops.assign import assign, sample
-from neocog.ops.boxes import clip
+from neocog.ops.assign import NEGATIVE, UNUSED, assign, sample
+from neocog.ops.boxes import clip, iou
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
 from neocog.ops.nms import batched_nms
@@ -28,13 +28,14 @@ class RegionOptions:
 
     samples: int = 128  # regions an image that a step learns from
     positive_share: float = 0.25
-    positive: float = 0.5  # IoU from which a region is an object; all others are background
+    positive: float = 0.5  # IoU from which a region is an object
+    background: float = 0.0  # IoU from which a region below that is background; 0.1 in Fast R-CNN
     score: float = 0.05  # detections below it are not reported
     nms: float = 0.3  # per class
     most: int = 100  # detections an image, over all classes
 
     def __post_init__(self) -> None:
-        check_range(self, 0, 1, "positive_share", "positive", "score", "nms")
+        check_range(self, 0, 1, "positive_share", "positive", "background", "score", "nms")
         check_range(self, 1, 1_000_000, "samples", "most")
 
 
@@ -51,16 +52,41 @@ class Regions:
         return len(self.boxes)
 
 
+def given(batch: Batch) -> Sequence[Proposals]:
+    """The proposals that came with the pictures. Raises ValueError if the batch has none.
+
+    For a picture in which nothing was found the whole of it stands, and its middle: a head with BatchNorm
+    cannot learn from a single region.
+    """
+    if batch.proposals is None:
+        raise ValueError("this network takes its regions from outside: the batch needs proposals")
+    return [
+        proposals if len(proposals) else Proposals(limit * limit.new_tensor(_INSTEAD), limit.new_zeros(2))
+        for proposals, limit in zip(batch.proposals, batch.limits, strict=True)
+    ]
+
+
+_INSTEAD = ((0, 0, 1, 1), (0.25, 0.25, 0.75, 0.75))
+"""Shares of a picture's width and height."""
+
+
 def choose_regions(
     proposals: Sequence[Proposals], batch: Batch, classes: int, options: RegionOptions
 ) -> Regions:
-    """All proposals of each image; with targets, a labelled sample of proposals and true boxes instead."""
+    """All proposals of each image; with targets, a labelled sample of proposals and true boxes instead.
+
+    What overlaps the objects of a picture less than `options.background` is not learnt from: the authors of
+    Fast R-CNN take it for easy, and leave it out as a cheap form of mining hard examples.
+    """
     if batch.targets is None:
         return Regions(*_stack([proposal.boxes for proposal in proposals]))
     boxes, labels, targets = [], [], []
     for proposal, target, key in zip(proposals, batch.targets, batch.keys, strict=True):
         candidates = torch.cat([proposal.boxes, target.boxes[~target.ignore]])
         assigned = assign(candidates, target, positive=options.positive, negative=options.positive)
+        if options.background > 0 and not target.ignore.all():
+            overlaps = iou(candidates, target.boxes[~target.ignore]).amax(dim=1)
+            assigned[(overlaps < options.background) & (assigned == NEGATIVE)] = UNUSED
         positives, negatives = sample(
             assigned, options.samples, options.positive_share, generator(key, "regions")
         )
@@ -75,40 +101,6 @@ def _stack(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
     counts = torch.tensor([len(box) for box in boxes])
     images = torch.repeat_interleave(torch.arange(len(boxes)), counts)
     return torch.cat(list(boxes)), images.to(boxes[0].device)
-
-
-class TwoLayerHead(nn.Module):
-    """Two fully connected layers, then K + 1 scores and four offsets a class (Fast R-CNN, figure 1).
-
-    The first layer reads a pooled region row by row, channels innermost, as it lies in memory. Weights made
-    for channels outermost (VGG's fc6) are permuted once, when they are loaded.
-    """
-
-    def __init__(
-        self, channels: int, pool: int, hidden: int, classes: int, dropout: float = 0.0, norm: bool = False
-    ) -> None:
-        """`norm` puts BatchNorm after both hidden layers: without it they learn slowly from scratch."""
-        super().__init__()
-        self.fc6 = _hidden(channels * pool * pool, hidden, norm)
-        self.fc7 = _hidden(hidden, hidden, norm)
-        self.dropout = nn.Dropout(dropout)
-        self.logits = nn.Linear(hidden, classes + 1)
-        self.deltas = nn.Linear(hidden, 4 * classes)
-        for layer, deviation in ((self.logits, 0.01), (self.deltas, 0.001)):
-            nn.init.normal_(layer.weight, std=deviation)
-            nn.init.zeros_(layer.bias)
-
-    def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
-        """Pooled features (R, C, pool, pool) to logits (R, K + 1) and deltas (R, 4K), float32."""
-        hidden = self.dropout(F.relu(self.fc6(pooled.permute(0, 2, 3, 1).flatten(1))))
-        hidden = self.dropout(F.relu(self.fc7(hidden)))
-        return self.logits(hidden).float(), self.deltas(hidden).float()
-
-
-def _hidden(inputs: int, outputs: int, norm: bool) -> nn.Module:
-    if not norm:
-        return nn.Linear(inputs, outputs)
-    return nn.Sequential(nn.Linear(inputs, outputs, bias=False), nn.BatchNorm1d(outputs))
 
 
 def region_loss(
@@ -134,9 +126,15 @@ def region_loss(
 def region_decode(
     regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, options: RegionOptions
 ) -> list[Detections]:
-    """Softmax, decode, clip, threshold, suppress per class, keep the best: one result an image."""
-    classes = logits.shape[1] - 1
-    scores = logits.softmax(dim=1)[:, :classes]
+    """Softmax, then `decode_scores`."""
+    return decode_scores(regions, logits.softmax(dim=1)[:, :-1], deltas, coder, batch, options)
+
+
+def decode_scores(
+    regions: Regions, scores: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, options: RegionOptions
+) -> list[Detections]:
+    """Threshold scores (R, K), decode, clip, suppress per class, keep the best: one result an image."""
+    classes = scores.shape[1]
     region, label = torch.nonzero(scores > options.score, as_tuple=True)
     image, score = regions.images[region], scores[region, label]
     boxes = coder.decode(deltas.view(-1, classes, 4)[region, label], regions.boxes[region])
