@@ -1,0 +1,1 @@
+"""Region proposals: where something may be, found without learning."""
