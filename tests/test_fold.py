@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from neocog.defaults import BACKBONES
 from neocog.fold import fold_batchnorm
 from neocog.testing import FULL, make_batch
-from neocog.zoo import BACKBONES, create
+from neocog.zoo import create
 
 
 def randomise(model: nn.Module) -> None:

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from torch import nn
 
+from neocog.defaults import BACKBONES
 from neocog.parts.pretrain import CropClassifier
 from neocog.parts.stages import Course, Stage
 from neocog.plan import RunOptions
-from neocog.zoo import BACKBONES, MODELS, Detector
+from neocog.zoo import MODELS, Detector
 
 
 def build_course(model: Detector, options: RunOptions) -> nn.Module:
@@ -27,5 +28,5 @@ def build_course(model: Detector, options: RunOptions) -> nn.Module:
         crops = CropClassifier(backbone, entry.crop_level, scores, entry.crop, entry.context)
         first = Stage("pretrain", share, crops.forward, crops.loss, (backbone, scores))
         stages = first, *(replace(stage, share=stage.share * (1 - share)) for stage in stages)
-        aside = {"crops": scores} | aside
+        aside = {"crops": scores, **aside}
     return model if len(stages) == 1 else Course(model, stages, aside)

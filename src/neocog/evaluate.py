@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -17,6 +18,7 @@ from neocog.errors import Interrupted, NumbersError
 from neocog.metrics.coco import CocoResult, coco_average_precision
 from neocog.metrics.voc import VocResult, voc_average_precision
 from neocog.predict import STRIDE, Predictor, Timing
+from neocog.propose import search_ms, with_proposals
 from neocog.types import Detections, Objects
 
 WARM_UP = 3
@@ -37,6 +39,7 @@ class Evaluation:
     predictions: tuple[Detections, ...]
     faults: tuple[str, ...]  # images that could not be read, one line each
     precision: str  # arithmetic of the network: f32 or bf16
+    search_ms: float | None = None  # of finding a picture's regions, where that is not the network's work
 
     @property
     def images(self) -> int:
@@ -70,8 +73,8 @@ class Evaluation:
             "per_class": per_class,
             "precision": self.precision,
             "ms_per_image": {
-                "total": network + decode,
-                "proposals": None,
+                "total": (self.search_ms or 0.0) + network + decode,
+                "proposals": self.search_ms,
                 "network": network,
                 "decode": decode,
             },
@@ -87,6 +90,7 @@ def evaluate(
     workers: int = 0,
     peers: Peers = ALONE,
     stopping: Callable[[], bool] = lambda: False,
+    proposals: Path | None = None,
 ) -> Evaluation:
     """Run a detector over a whole split and measure it.
 
@@ -94,9 +98,13 @@ def evaluate(
     out of the numbers and listed. Raises NumbersError where the network, a detection or a metric is not
     finite.
 
+    `proposals`: the folder that keeps the regions of models that take them from outside; None keeps nothing.
+    Their time is that of searching a few of the pictures anew.
+
     Several processes take turns with the batches, and each returns the whole result. `stopping` is asked
     between two batches: Interrupted where it says yes.
     """
+    data = with_proposals(data, predictor.search, proposals)
     loader = evaluation_batches(
         data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE, share=peers.share
     )
@@ -120,6 +128,7 @@ def evaluate(
         predictions=tuple(predictions),
         faults=tuple(message for _, message in sorted(loader.faulty.items())),
         precision="bf16" if predictor.bf16 else "f32",
+        search_ms=None if predictor.search is None else search_ms(data, predictor.search),
     )
     for name, value in evaluation.metrics.items():
         if value is not None and not math.isfinite(value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -10,11 +11,13 @@ import torch
 
 from neocog.data.dataset import Dataset
 from neocog.data.scenes import Scenes
+from neocog.defaults import BACKBONES
 from neocog.distributed.peers import ALONE, Peers
+from neocog.errors import UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
 from neocog.transforms.recipes import Recipe, training_recipe
-from neocog.zoo import BACKBONES
+from neocog.zoo import MODELS
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,12 @@ class RunOptions:
     training: TrainOptions
     augmentation: Augmentation
     options: Any  # the model's own option dataclass
-    validations: int = 5  # evenly over the budget; the last one at its end
+    pretrain: float = 0.0  # share of the budget in which the backbone learns from crops alone
+    validations: int = 5  # evenly over the last stage of the budget; the last one at its end
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.pretrain < 1:
+            raise UsageError(f"--pretrain must lie in [0, 1), not {self.pretrain:g}")
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,7 @@ class Machine:
     save_steps: int | None = None  # a checkpoint every so many steps, besides
     strict: bool = False  # stop at the first fault in the data
     peers: Peers = ALONE  # the processes that share the work; the first of them writes
+    proposals: Path | None = None  # where proposals are kept; None: in the run's folder
 
 
 def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
@@ -91,6 +100,16 @@ def default_augmentation(data: Dataset) -> Augmentation:
     if isinstance(data, Scenes):
         return Augmentation(vertical_flip=True, scale=None, colour=False)
     return Augmentation()
+
+
+PRETRAIN = 0.25
+"""Share of the budget for pre-training, where it helps and there are no published weights."""
+
+
+def default_pretrain(model: str, backbone: str, weights: str | None) -> float:
+    """A quarter of the budget for models and backbones that hardly start from nothing; none with weights."""
+    helps = MODELS[model].pretrain or BACKBONES[backbone].pretrain
+    return PRETRAIN if helps and weights is None else 0.0
 
 
 def with_seed(options: RunOptions, seed: int) -> RunOptions:

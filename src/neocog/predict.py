@@ -22,8 +22,9 @@ from neocog.data.loader import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
+from neocog.proposals.search import SearchOptions, selective_search
 from neocog.transforms.recipes import evaluation_recipe
-from neocog.types import Batch, Detections, Frame, Sample, SampleKey
+from neocog.types import Batch, Detections, Frame, Sample, blank_batch
 from neocog.weights import (
     WEIGHTS,
     find_model,
@@ -124,6 +125,9 @@ class Predictor:
         """
         own = copy.deepcopy(model).eval().requires_grad_(False)
         self.model: Any = fold_batchnorm(own, _try_out).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        if hasattr(self.model, "compress"):
+            self.model.compress()
+        self.search: SearchOptions | None = self.model.search
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(size)
@@ -138,7 +142,9 @@ class Predictor:
         source = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
         frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
-        batch = collate([self.transform(Sample(pixels, None, frame))], stride=STRIDE)
+        regions = None if self.search is None else selective_search(pixels, self.search)
+        sample = Sample(pixels, None, frame, proposals=regions)
+        batch = collate([self.transform(sample)], stride=STRIDE)
         return self.convert(self.run(batch)[0][0], source)
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
@@ -208,9 +214,7 @@ def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 
 def _try_out(model: nn.Module) -> None:
     """One small picture through the network."""
-    size = (64, 64)
-    images = torch.zeros(1, 3, *size, device=next(model.parameters()).device)
-    model(Batch(images, (size,), None, (Frame(size, size),), (SampleKey(0, 0, 0),)))
+    model(blank_batch((64, 64), 1).to(next(model.parameters()).device))
 
 
 def load(path: str | Path, device: str | torch.device = "cpu", precision: str = "auto") -> Predictor:

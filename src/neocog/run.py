@@ -15,6 +15,7 @@ from torch import nn
 
 from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
+from neocog.course import build_course
 from neocog.data.dataset import require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
@@ -22,9 +23,11 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines
+from neocog.parts.stages import Course
 from neocog.plan import Machine, RunOptions
 from neocog.predict import STRIDE, Predictor, load
-from neocog.reports import run_report
+from neocog.propose import find_all, with_proposals
+from neocog.reports import run_report, spaced
 from neocog.run_folder import (
     DESCRIPTION,
     Kept,
@@ -37,10 +40,15 @@ from neocog.run_folder import (
     write_description,
 )
 from neocog.train import Step, Training, fit
+from neocog.transforms.recipes import evaluation_recipe
+from neocog.types import Batch
 from neocog.zoo import create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
+
+MOST_FITTED = 1000
+"""Training pictures that R-CNN's SVMs learn from at most."""
 
 REFUSALS = 3
 """Saves in a row that the disk may refuse; the last of them ends the run."""
@@ -72,20 +80,30 @@ class Run:
             require_classes(self.validation, self.data.classes, "the training split")
         self.selects = self.validation is not None and self._disjoint()
         torch.manual_seed(options.training.seed)
-        self.model = create(options.model, self.data.classes, options.backbone, options.options)
+        model: Any = create(options.model, self.data.classes, options.backbone, options.options)
+        self.model: Any = model
         if options.weights is not None:
-            start_from(options.backbone, self.model.backbone, options.weights)  # type: ignore[arg-type]
-        self.model.to(machine.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            start_from(options.backbone, model.backbone, options.weights)
+        self._completes = getattr(model, "linear", None) is not None
+        self.selects = self.selects and not self._completes  # what is not complete is not comparable
+        course: Any = build_course(model, options)
+        course.to(machine.device).to(memory_format=torch.channels_last)
+        folder = machine.proposals or out / "proposals"
+        self.data = with_proposals(self.data, model.search, folder)
+        if self.validation is not None:
+            self.validation = with_proposals(self.validation, model.search, folder)
         self.total_steps = self._total_steps()
         self.peers = machine.peers
-        self.peers.start_alike(self.model)
-        self.training = Training(self.model, options.training, self.total_steps, self.peers)
+        self.peers.start_alike(course)
+        self.training = Training(course, options.training, self.total_steps, self.peers)
         self.best: float | None = None
         self.metrics, self.timing = JsonLines(out / "metrics.jsonl"), JsonLines(out / "timing.jsonl")
         self.history: list[dict[str, Any]] = []  # of validations
         self.evaluation: Evaluation | None = None
         self.stopped = False  # by `stop`, before the end
         self.finished = False
+        self.proposing_seconds = 0.0  # spent before the budget
+        self._proposed = False
         self._stopping = False
         self._warnings: list[str] = []
         self._refusals = 0  # of saves, in a row
@@ -120,6 +138,8 @@ class Run:
 
     def __iter__(self) -> Iterator[Moment]:
         step = self.training.step
+        for _ in self.propose():
+            pass
         if self._owes_validation():
             evaluation, best = self._validate(step)
             if evaluation is not None:
@@ -129,7 +149,7 @@ class Run:
             self._finish()
         elif not stop:
             self._warm_up()
-            synchronise(self.model, self.peers)
+            synchronise(self.training.model, self.peers)
             yield from self._train()
         self.stopped = self._stopping and not self.finished
 
@@ -159,11 +179,44 @@ class Run:
 
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
-        model: Any = copy.deepcopy(self.model).train()
+        model: Any = copy.deepcopy(self.training.model).train()
         with suppress(DataError):  # the picture cannot be read: the loader will say so
             recipe = self.options.augmentation.recipe(self.options.size)
             batch = collate([recipe(self.data[0])], stride=STRIDE).to(self.machine.device)
-            torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+            for number in range(len(model.stages) if isinstance(model, Course) else 1):
+                if isinstance(model, Course):
+                    model.enter(number)
+                torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+
+    def propose(self) -> Iterator[tuple[int, int]]:
+        """Search for regions, where the model takes them from outside, before training: (done, all).
+
+        Iterating the run does it first if nobody has. It is no part of the budget.
+        """
+        if self._proposed:
+            return
+        began = time.perf_counter()
+        for data in (self.data, self.validation):
+            if data is not None:
+                yield from find_all(data, self.machine.workers, self.peers.share)
+        self.peers.any(False)  # nobody begins before the others are done
+        self.proposing_seconds = time.perf_counter() - began
+        self._proposed = True
+
+    def _complete(self) -> None:
+        """Fit what gradients do not (R-CNN's SVMs), on the averaged weights, once training is over."""
+        if not self._completes or self.training.progress() < 1 or bool(self.model.linear.fitted):
+            return
+        model: Any = copy.deepcopy(self.model).eval()
+        model.load_state_dict(self.training.result())
+        self.training.take(model.complete(self._pictures, self.options.training.seed))
+
+    def _pictures(self) -> Iterator[Batch]:
+        """Training pictures as they are judged, with their targets, one at a time."""
+        recipe = evaluation_recipe(self.options.size)
+        for index in spaced(len(self.data), MOST_FITTED):
+            with suppress(DataError):  # the loader has told of it
+                yield collate([recipe(self.data[index])], stride=STRIDE).to(self.machine.device)
 
     def _disjoint(self) -> bool:
         """Whether validation pictures are kept apart from training: only then may they choose the weights."""
@@ -196,9 +249,10 @@ class Run:
 
     def _is_due(self, progress: float) -> bool:
         """Whether one of the evenly spaced points at which to validate has been crossed."""
-        if self.validation is None:
+        if self.validation is None or not self.training.in_last_stage():
             return False
-        return int(progress * self.options.validations) > len(self.history) or progress >= 1
+        points = self.training.stage_progress(progress) * self.options.validations
+        return int(points) > len(self.history) or progress >= 1
 
     def _owes_validation(self) -> bool:
         """Whether the run was stopped before the validation that its last step called for."""
@@ -208,7 +262,7 @@ class Run:
     def predictor(self) -> Predictor:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
-        model.load_state_dict(self.training.average)
+        model.load_state_dict(self.training.result())
         return Predictor(
             model, self.data.classes, self.options.size, self.config(), self.options.training.precision
         )
@@ -220,6 +274,7 @@ class Run:
     def _validate(self, number: int) -> tuple[Evaluation | None, bool]:
         """What the averaged weights achieve, and whether that is the best so far; None if told to stop."""
         assert self.validation is not None
+        self._complete()
         try:
             evaluation = evaluate(
                 self.predictor(), self.validation, peers=self.peers, stopping=lambda: self._stopping
@@ -235,7 +290,7 @@ class Run:
 
     def _give_away(self, evaluation: Evaluation | None) -> None:
         """Save the averaged weights as the model, and what was measured of them."""
-        weights = self.training.average
+        weights = self.training.result()
         give_away(self.out, self._document, self.config(), weights, self.validation, evaluation)
 
     def _save(self, evaluation: Evaluation | None, best: bool, *, final: bool) -> None:
@@ -287,6 +342,7 @@ class Run:
 
     def _finish(self) -> None:
         """Leave the model, the unreadable pictures and the report, whatever happened before."""
+        self._complete()
         self.finished = True
         if not self.peers.first:
             return

@@ -38,6 +38,7 @@ DESCRIPTION = "run.json"
 
 def describe(options: RunOptions, data: Dataset, training: Training) -> dict[str, Any]:
     """The content of `run.json`: what the run does, on what, with what."""
+    network = training.model if training.course is None else training.course.model
     return {
         "neocog": __version__,
         "options": json.loads(json.dumps(asdict(options))),
@@ -59,7 +60,7 @@ def describe(options: RunOptions, data: Dataset, training: Training) -> dict[str
             "threads": torch.get_num_threads(),
             "bf16": training.bf16,
         },
-        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
     }
 
 
@@ -122,6 +123,7 @@ def save_state(out: Path, training: Training, kept: Kept, *, best: bool) -> None
             "optimizer": optimizer,
             "elapsed": training.elapsed,
             "skipped": [training.skipped, training.skipped_in_a_row],
+            "stage": [0 if training.course is None else training.course.current, training.began],
             "best": kept.best,
             "history": kept.history,
             "seed": training.options.seed,
@@ -140,6 +142,9 @@ def restore_state(checkpoint: Checkpoint, training: Training) -> Kept:
         restore_optimizer(training.optimizer, tensors["optimizer"], state["optimizer"])
         training.step, training.elapsed = checkpoint.step, state["elapsed"]
         training.skipped, training.skipped_in_a_row = state.get("skipped", (0, 0))
+        stage, training.began = state.get("stage", (0, 0))
+        if training.course is not None:
+            training.course.enter(stage)
         return Kept(state["best"], list(state["history"]), list(state.get("unreadable", [])))
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
+from neocog.parts.stages import Course
 from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
 
@@ -78,11 +79,15 @@ class Training:
     def __init__(
         self, model: nn.Module, options: TrainOptions, total_steps: int | None, peers: Peers = ALONE
     ) -> None:
-        """`total_steps` is the budget in steps, or None when it is `options.minutes`."""
+        """`total_steps` is the budget in steps, or None when it is `options.minutes`.
+
+        A `Course` is trained stage by stage, each with a schedule of its own over its share of the budget.
+        """
+        self.course = model if isinstance(model, Course) else None
         self.model, self.options, self.total_steps, self.peers = model, options, total_steps, peers
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
-        self.optimizer = build_optimizer(model, options)
+        self.optimizer = build_optimizer(model, options)  # over all that some stage learns
         state = model.state_dict()
         self.average = {name: value.detach().clone() for name, value in state.items()}
         pairs = [(self.average[name], value) for name, value in state.items()]
@@ -92,8 +97,11 @@ class Training:
         self._statistics = [value for name, value in state.items() if name not in parameters]
         self._before: list[Tensor] = []  # the statistics before the step, if it may be left out
         self.step, self.elapsed = 0, 0.0
+        self.began = 0  # the step at which the current stage began
         self.skipped = self.skipped_in_a_row = 0  # steps left out: of the whole run, and just now
         self.bf16 = uses_bf16(options.precision, self.device)
+        if self.course is not None:
+            self.course.enter(0)
 
     def progress(self) -> float:
         """Share of the budget used so far."""
@@ -101,10 +109,48 @@ class Training:
             return min(self.step / self.total_steps, 1.0)
         return min(self.elapsed / (60 * (self.options.minutes or math.inf)), 1.0)
 
+    def stage_progress(self, progress: float) -> float:
+        """Share of the current stage that is over, from the share of the whole budget."""
+        begin, end = (0.0, 1.0) if self.course is None else self.course.span()
+        return min(max((progress - begin) / (end - begin), 0.0), 1.0)
+
+    def in_last_stage(self) -> bool:
+        """Whether what is trained now is the whole network, or the last of it."""
+        return self.course is None or self.course.is_last()
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Enter the stage that the budget has come to."""
+        course = self.course
+        while course is not None and not course.is_last() and self.progress() >= course.span()[1]:
+            course.enter(course.current + 1)
+            self.began = self.step
+            for source, target in course.stage.takes:
+                for state in (self.model.state_dict(), self.average):
+                    for name in [name for name in state if name.startswith(source)]:
+                        state[target + name.removeprefix(source)].copy_(state[name])
+
+    def result(self) -> dict[str, Tensor]:
+        """The averaged weights of the network, without what only served its training."""
+        if self.course is None:
+            return self.average
+        own = (name for name in self.average if name.startswith("model."))
+        return {name.removeprefix("model."): self.average[name] for name in own}
+
+    @torch.no_grad()
+    def take(self, tensors: Mapping[str, Tensor]) -> None:
+        """Give the network, and its average, these values of its state."""
+        prefix = "" if self.course is None else "model."
+        for state in (self.model.state_dict(), self.average):
+            for name, value in tensors.items():
+                state[prefix + name].copy_(value)
+
     def lr(self, progress: float) -> float:
-        """Linear warm-up, then half a cosine down to zero (Loshchilov and Hutter 2017, arXiv:1608.03983)."""
+        """Of the current stage: linear warm-up, then half a cosine down to zero (Loshchilov and Hutter 2017,
+        arXiv:1608.03983)."""
         warmup, peak = self.options.warmup, self.options.lr
-        if self.step == 0 or progress < warmup:
+        progress = self.stage_progress(progress)
+        if self.step == self.began or progress < warmup:
             floor = 1 / self.total_steps if self.total_steps else 1e-3
             return peak * min(max(progress, floor) / max(warmup, floor), 1.0)
         return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
@@ -112,7 +158,8 @@ class Training:
     @torch.no_grad()
     def update_average(self) -> None:
         """Move the averaged weights towards the network's; early on faster, so that they forget the start."""
-        decay = min(self.options.ema, (1 + self.step) / (10 + self.step))
+        steps = self.step - self.began
+        decay = min(self.options.ema, (1 + steps) / (10 + steps))
         averages, values = self._real
         torch._foreach_lerp_(averages, values, 1 - decay)
         for average, value in self._counts:
@@ -204,13 +251,13 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
     yield the same steps: those of the whole batches.
     """
     model, options, peers = training.model, training.options, training.peers
-    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     model.train()
     ended = time.perf_counter()
     for batch in batches:
         waited = time.perf_counter() - ended
         batch = batch.to(training.device)
         training.step = max(training.step, batch.step)  # after a batch of which nothing could be read
+        training.advance()
         lr = training.lr(training.progress())
         training.remember()
         torch.manual_seed(options.seed * 1_000_003 + training.step + (peers.rank << 48))
@@ -219,6 +266,7 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
             losses: dict[str, Tensor] = training.loss(output, batch)
         training.optimizer.zero_grad(set_to_none=True)
         torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
         losses = peers.add_up(learning, losses)
         total = torch.stack(list(losses.values())).sum()
         trained = [parameter for parameter in model.parameters() if parameter.grad is not None]

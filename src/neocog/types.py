@@ -204,8 +204,8 @@ class Sample:
     target: Objects | None
     frame: Frame
     mask: np.ndarray | None = None  # (H, W) uint8 class per pixel, 255 ignored
-    proposals: Proposals | None = None  # found by something other than the network
     key: SampleKey = SampleKey(0, 0, 0)
+    proposals: Proposals | None = None  # found by something other than the network
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:
@@ -252,6 +252,19 @@ class Batch:
             targets=None if self.targets is None else tuple(target.to(device) for target in self.targets),
             proposals=None if self.proposals is None else tuple(p.to(device) for p in self.proposals),
         )
+
+
+def blank_batch(size: tuple[int, int], regions: int = 0) -> Batch:
+    """One grey picture of this (height, width) to try a network on, proposed as a whole so many times."""
+    whole = torch.tensor([[0.0, 0.0, size[1], size[0]]]).repeat(regions, 1)
+    return Batch(
+        images=torch.full((1, 3, *size), 0.5),
+        sizes=(size,),
+        targets=None,
+        frames=(Frame(size, size),),
+        keys=(SampleKey(0, 0, 0),),
+        proposals=(Proposals(whole, torch.zeros(regions)),),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,23 @@
-"""Every model and backbone by name, with the defaults that suit it: one visible dict each."""
+"""Every model by name: one visible dict."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.backbones.compact import compact
-from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
-from neocog.backbones.vgg import vgg16
+from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options
 from neocog.errors import UsageError
-from neocog.models.faster_rcnn import FasterRCNN, FasterRCNNOptions
-from neocog.parts.regions import RegionOptions
-from neocog.parts.rpn import RPNOptions
+from neocog.models.alternating import alternating_stages
+from neocog.models.fast_rcnn import FastRCNN
+from neocog.models.faster_rcnn import FasterRCNN
+from neocog.models.rcnn import RCNN
+from neocog.parts.stages import Stage
+from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
 
 
@@ -25,6 +26,8 @@ class Detector(Protocol):
 
     task: Task
     classes: int
+    backbone: Backbone
+    search: SearchOptions | None  # what finds the regions that it needs with each picture
 
     def __call__(self, batch: Batch) -> Any:
         """Forward: a typed output with every intermediate; targets in the batch select the training path."""
@@ -36,64 +39,16 @@ class Detector(Protocol):
         """A result for each image, in pixels of the network's input, best first."""
 
 
-@dataclass(frozen=True)
-class BackboneEntry:
-    """A backbone, and what detectors and trainers need to know of it."""
-
-    build: Callable[[], Backbone]
-    level: str  # the map that detectors propose on
-    region_level: str  # the map that region heads read
-    hidden: int  # width of a region head's two layers
-    dropout: float
-    size: int  # default longer side of the network's input, pixels
-    training: Mapping[str, Any]  # defaults of TrainOptions
+Stages = tuple[tuple[Stage, ...], Mapping[str, nn.Module]]
+"""The stages of a model's training, and the modules that only serve them, by name."""
 
 
-_SGD = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
-
-BACKBONES: dict[str, BackboneEntry] = {
-    "compact": BackboneEntry(compact, "p3", "p2", 256, 0.0, 320, {}),
-    "vgg16": BackboneEntry(lambda: vgg16(classes=None), "conv5_3", "conv5_3", 4096, 0.5, 1000, _SGD),
-    "resnet18": BackboneEntry(lambda: resnet18(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet34": BackboneEntry(lambda: resnet34(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet50": BackboneEntry(lambda: resnet50(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
-    "resnet101": BackboneEntry(lambda: resnet101(classes=None), "layer3", "layer3", 1024, 0.0, 1000, _SGD),
-}
+def _one_stage(model: Any) -> Stages:
+    return (Stage("detect", 1.0, model.forward, model.loss, (model,)),), {}
 
 
-SMALL = 192
-"""Longest side in pixels of pictures that hold few objects: fewer anchors and regions serve them."""
-
-
-def _faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
-    """The paper's numbers; on `compact`, the same detector scaled down to small pictures."""
-    entry = BACKBONES[backbone]
-    options = FasterRCNNOptions(
-        level=entry.level, region_level=entry.region_level, hidden=entry.hidden, dropout=entry.dropout
-    )
-    if backbone != "compact":
-        return options
-    small = side <= SMALL
-    return replace(
-        options,
-        pool=5,
-        align=True,
-        norm=True,
-        rpn=RPNOptions(
-            scales=(1, 2, 4, 8),
-            channels=96,
-            norm=True,
-            positive=0.5,
-            samples=64 if small else 128,
-            inside_only=False,
-            before_nms=(300, 300) if small else (2000, 2000),
-            after_nms=(128, 64) if small else (256, 200),
-            shortest=2.0,
-        ),
-        regions=RegionOptions(
-            samples=32 if small else 48, positive_share=0.5 if small else 0.33, score=0.01, nms=0.5
-        ),
-    )
+def _faster_rcnn_stages(model: FasterRCNN) -> Stages:
+    return alternating_stages(model) if model.options.training == "alternating" else _one_stage(model)
 
 
 @dataclass(frozen=True)
@@ -106,16 +61,37 @@ class ModelEntry:
     backbones: tuple[str, ...]
     paper: str
     summary: str
+    pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
+    stages: Callable[[Any], Stages] = _one_stage
 
 
 MODELS: dict[str, ModelEntry] = {
+    "r-cnn": ModelEntry(
+        Task.DETECT,
+        RCNN,
+        rcnn_options,
+        tuple(BACKBONES),
+        "Girshick et al. 2014, arXiv:1311.2524",
+        "the whole network for every region that selective search finds",
+        pretrain=True,
+    ),
+    "fast-rcnn": ModelEntry(
+        Task.DETECT,
+        FastRCNN,
+        fast_rcnn_options,
+        tuple(BACKBONES),
+        "Girshick 2015, arXiv:1504.08083",
+        "those regions, read from one map of features",
+        pretrain=True,
+    ),
     "faster-rcnn": ModelEntry(
         Task.DETECT,
         FasterRCNN,
-        _faster_rcnn_options,
+        faster_rcnn_options,
         tuple(BACKBONES),
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
+        stages=_faster_rcnn_stages,
     ),
 }
 

@@ -61,6 +61,15 @@ class Backbone(nn.Module, ABC):
         Raises UsageError when no map has that name.
         """
 
+    def after(self, level: str, cells: Tensor) -> Tensor:
+        """What the stages after `level` make of cells of it, such as a region's (R, C, h, w).
+
+        Raises UsageError for a network that is not made of stages.
+        """
+        raise UsageError(
+            f"{type(self).__name__} has no last stage for regions to go through: give hidden a width above 0"
+        )
+
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation that keeps its statistics and its affine map, in training too.

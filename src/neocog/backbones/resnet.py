@@ -116,6 +116,13 @@ class ResNet(Backbone):
                 break
         return Features(maps)
 
+    def after(self, level: str, cells: Tensor) -> Tensor:
+        self.require(level)
+        stages = list(self._stages())
+        for _, stage in stages[list(self.channels).index(level) + 1 :]:
+            cells = stage(cells)
+        return cells
+
     def logits(self, images: Tensor) -> Tensor:
         """Class scores (B, classes), before softmax, from the mean over positions of `layer4`."""
         if self.fc is None:

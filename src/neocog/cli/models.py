@@ -13,7 +13,8 @@ SUMMARY_EXAMPLE = "Example: neocog summary faster-rcnn --backbone compact --size
 
 def models(json: JsonOption = None) -> None:
     """List the models and the backbones they run on."""
-    from neocog.zoo import BACKBONES, MODELS
+    from neocog.defaults import BACKBONES
+    from neocog.zoo import MODELS
 
     file = output(json)
     rows: list[list[object]] = [
@@ -42,9 +43,10 @@ def summary(
 
     import torch
 
+    from neocog.defaults import BACKBONES
     from neocog.ops.summary import summarize
     from neocog.types import Batch, Frame, SampleKey
-    from neocog.zoo import BACKBONES, MODELS, create, known
+    from neocog.zoo import MODELS, create, known
 
     file = output(json)
     if known(model, [*MODELS, *BACKBONES], "model") in MODELS:

@@ -104,7 +104,7 @@ class Proposed:
     def _path(self, image: np.ndarray) -> Path:
         assert self._folder is not None
         digest = hashlib.sha256(f"{self._method} {image.shape}\0".encode())
-        digest.update(np.ascontiguousarray(image))
+        digest.update(np.ascontiguousarray(image).data)
         name = digest.hexdigest()
         return self._folder / name[:2] / f"{name[2:]}.boxes"
 

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 from neocog.data.loader import Loader
 from neocog.errors import DataError, DeviceError
-from neocog.types import Batch, Frame, Objects, SampleKey
+from neocog.types import Batch, Frame, Objects, Proposals, SampleKey
 
 T = TypeVar("T")
 
@@ -223,9 +223,11 @@ def _padded(batch: Batch, size: tuple[int, int]) -> Batch:
 
 
 def _blank(size: tuple[int, int], step: int) -> Batch:
-    """One black picture without objects."""
+    """One black picture without objects or proposals."""
     frame, key = Frame(size, size), SampleKey(0, 0, 0)
-    return Batch(torch.zeros(1, 3, *size), (size,), (Objects.empty(),), (frame,), (key,), step)
+    nothing = Proposals(torch.zeros(0, 4), torch.zeros(0))
+    images = torch.zeros(1, 3, *size)
+    return Batch(images, (size,), (Objects.empty(),), (frame,), (key,), step, proposals=(nothing,))
 
 
 def wide(x: Tensor) -> Tensor:

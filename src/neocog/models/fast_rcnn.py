@@ -14,7 +14,7 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.roi import roi_align, roi_pool
-from neocog.parts.heads import TwoLayerHead
+from neocog.parts.heads import TwoLayerHead, region_head
 from neocog.parts.regions import RegionOptions, Regions, choose_regions, given, region_decode, region_loss
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Features, Task
@@ -27,7 +27,7 @@ class FastRCNNOptions:
     level: str = "conv5_3"  # the feature map that regions are read from
     pool: int = 7  # cells a side of a pooled region
     align: bool = False  # RoIAlign (He et al. 2017) in place of the paper's RoI max-pooling
-    hidden: int = 4096
+    hidden: int = 4096  # width of the two layers; 0: the backbone's last stage on each region (ResNets)
     dropout: float = 0.5
     norm: bool = False  # BatchNorm in the region head, for training from scratch
     svd: tuple[int, int] = (0, 0)  # ranks of the two hidden layers at test time; 0 for the whole layer
@@ -36,7 +36,7 @@ class FastRCNNOptions:
 
     def __post_init__(self) -> None:
         check_range(self, 1, 64, "pool")
-        check_range(self, 1, 65_536, "hidden")
+        check_range(self, 0, 65_536, "hidden")
         check_range(self, 0, 65_536, "svd")
         check_range(self, 0, 0.99, "dropout")
 
@@ -60,11 +60,12 @@ class FastRCNN(nn.Module):
         self.classes, self.coder, self.search = classes, BoxCoder(), options.search
         backbone.require(options.level)
         self.backbone, self.stride = backbone, backbone.strides[options.level]
-        self.head = TwoLayerHead(
-            backbone.channels[options.level],
+        self.head = region_head(
+            backbone,
+            options.level,
+            classes,
             options.pool,
             options.hidden,
-            classes,
             options.dropout,
             options.norm,
         )
@@ -75,6 +76,8 @@ class FastRCNN(nn.Module):
         features = self.backbone(batch.images, until=options.level)
         size = (options.pool, options.pool)
         pooled = pool(features.maps[options.level], regions.boxes, regions.images, size, 1 / self.stride)
+        if not options.hidden:
+            pooled = self.backbone.after(options.level, pooled)
         logits, deltas = self.head(pooled)
         return FastRCNNOutput(features, regions, logits, deltas)
 
@@ -89,4 +92,5 @@ class FastRCNN(nn.Module):
 
     def compress(self) -> None:
         """Truncate the hidden layers to the ranks of `options.svd`, in place: for testing only."""
-        self.head.truncate(self.options.svd)
+        if isinstance(self.head, TwoLayerHead):
+            self.head.truncate(self.options.svd)

@@ -16,10 +16,10 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.roi import roi_align, roi_pool
+from neocog.parts.heads import region_head
 from neocog.parts.regions import (
     RegionOptions,
     Regions,
-    TwoLayerHead,
     choose_regions,
     region_decode,
     region_loss,
@@ -36,7 +36,7 @@ class FasterRCNNOptions:
     region_level: str = "conv5_3"  # the one they are read from: the same in the paper
     pool: int = 7  # cells a side of a pooled region
     align: bool = False  # RoIAlign (He et al. 2017) in place of the paper's RoI max-pooling
-    hidden: int = 4096
+    hidden: int = 4096  # width of the two layers; 0: the backbone's last stage on each region (ResNets)
     dropout: float = 0.5
     norm: bool = False  # BatchNorm in the region head, for training from scratch
     training: Literal["joint", "alternating"] = "joint"  # all losses at once, or the paper's four steps
@@ -45,7 +45,7 @@ class FasterRCNNOptions:
 
     def __post_init__(self) -> None:
         check_range(self, 1, 64, "pool")
-        check_range(self, 1, 65_536, "hidden")
+        check_range(self, 0, 65_536, "hidden")
         check_range(self, 0, 0.99, "dropout")
 
 
@@ -74,11 +74,12 @@ class FasterRCNN(nn.Module):
         self.backbone, self.stride = backbone, backbone.strides[region_level]
         self.last = max(level, region_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
-        self.head = TwoLayerHead(
-            backbone.channels[region_level],
+        self.head = region_head(
+            backbone,
+            region_level,
+            classes,
             options.pool,
             options.hidden,
-            classes,
             options.dropout,
             options.norm,
         )
@@ -95,6 +96,8 @@ class FasterRCNN(nn.Module):
         pooled = pool(
             features.maps[options.region_level], regions.boxes, regions.images, size, 1 / self.stride
         )
+        if not options.hidden:
+            pooled = self.backbone.after(options.region_level, pooled)
         logits, deltas = self.head(pooled)
         return FasterRCNNOutput(features, rpn, regions, logits, deltas)
 

@@ -8,6 +8,7 @@ the option `scorer="svm"`.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,7 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.warp_regions import warp_regions
-from neocog.parts.heads import MeanHead, TwoLayerHead
+from neocog.parts.heads import Head, MeanHead, TwoLayerHead
 from neocog.parts.regions import (
     RegionOptions,
     Regions,
@@ -28,7 +29,7 @@ from neocog.parts.regions import (
     region_decode,
     region_loss,
 )
-from neocog.parts.svm import LinearScorer
+from neocog.parts.svm import LinearScorer, fit_scorer
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
 
@@ -81,19 +82,17 @@ class RCNN(nn.Module):
             backbone.channels[options.level],
             -(-options.crop // backbone.strides[options.level]),
         )
-        self.head: TwoLayerHead | MeanHead = MeanHead(channels, classes)
-        inputs = channels
+        self.head: Head = MeanHead(channels, classes)
         if options.hidden:
             self.head = TwoLayerHead(channels, cells, options.hidden, classes, options.dropout, options.norm)
-            inputs = options.hidden
         self.linear = None
         if options.scorer == "svm":
-            self.linear = LinearScorer(inputs, channels * cells * cells, classes)
+            self.linear = LinearScorer(options.hidden or channels, channels * cells * cells, classes)
 
     def forward(self, batch: Batch) -> RCNNOutput:
         regions = choose_regions(given(batch), batch, self.classes, self.options.regions)
         at_once = self.options.at_once if batch.targets is None else max(len(regions), 1)
-        parts = zip(regions.boxes.split(at_once), regions.images.split(at_once), strict=True)
+        parts = zip(torch.split(regions.boxes, at_once), torch.split(regions.images, at_once), strict=True)
         seen = [self._look(batch.images, boxes, images) for boxes, images in parts]
         return RCNNOutput(regions, *(torch.cat(part) for part in zip(*seen, strict=True)))
 
@@ -102,9 +101,12 @@ class RCNN(nn.Module):
         options, fill = self.options, self.backbone.mean.flatten()
         return warp_regions(images, boxes, batch_index, side=options.crop, context=options.context, fill=fill)
 
-    def _look(self, images: Tensor, boxes: Tensor, batch_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _pooled(self, images: Tensor, boxes: Tensor, batch_index: Tensor) -> Tensor:
         level = self.options.level
-        pooled = self.backbone(self.crops(images, boxes, batch_index), until=level).maps[level]
+        return self.backbone(self.crops(images, boxes, batch_index), until=level).maps[level]
+
+    def _look(self, images: Tensor, boxes: Tensor, batch_index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        pooled = self._pooled(images, boxes, batch_index)
         features = self.head.features(pooled)
         if self.linear is not None and self.linear.fitted:
             return features, *self.linear(features, pooled)
@@ -112,6 +114,25 @@ class RCNN(nn.Module):
 
     def loss(self, output: RCNNOutput, batch: Batch) -> dict[str, Tensor]:
         return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+
+    @torch.no_grad()
+    def complete(self, pictures: Callable[[], Iterable[Batch]], seed: int) -> dict[str, Tensor]:
+        """Fit the SVMs and the box regressions to pictures with targets and proposals, read twice.
+
+        The network stays as it is. Returns what changed in the state, by name.
+        """
+        assert self.linear is not None
+        self.linear.take(fit_scorer(pictures, self._vectors, self.classes, self.coder, seed))
+        return {f"linear.{name}": value for name, value in self.linear.state_dict().items()}
+
+    def _vectors(self, images: Tensor, boxes: Tensor, batch_index: Tensor) -> tuple[Tensor, Tensor]:
+        """The last vector (R, D) and the map (R, C * h * w) of each region."""
+        at_once, seen = self.options.at_once, []
+        for some, index in zip(torch.split(boxes, at_once), torch.split(batch_index, at_once), strict=True):
+            pooled = self._pooled(images, some, index)
+            seen.append((self.head.features(pooled), pooled.flatten(1)))
+        features, maps = zip(*seen, strict=True)
+        return torch.cat(features), torch.cat(maps)
 
     def decode(self, output: RCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first.

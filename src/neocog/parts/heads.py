@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from neocog.backbones.backbone import Backbone
+
 
 class TwoLayerHead(nn.Module):
     """Two fully connected layers, then K + 1 scores and four offsets a class (Fast R-CNN, figure 1).
@@ -72,6 +74,18 @@ class MeanHead(nn.Module):
         return self.outputs(self.features(pooled))
 
 
+Head = TwoLayerHead | MeanHead
+
+
+def region_head(
+    backbone: Backbone, level: str, classes: int, pool: int, hidden: int, dropout: float, norm: bool
+) -> Head:
+    """The head of regions pooled from a map: two layers, or with `hidden` 0 the mean of the last stage."""
+    if not hidden:
+        return MeanHead(list(backbone.channels.values())[-1], classes)
+    return TwoLayerHead(backbone.channels[level], pool, hidden, classes, dropout, norm)
+
+
 def _outputs(inputs: int, classes: int) -> tuple[nn.Linear, nn.Linear]:
     """The layers of K + 1 scores and 4K offsets, with Fast R-CNN's small random weights."""
     logits, deltas = nn.Linear(inputs, classes + 1), nn.Linear(inputs, 4 * classes)
@@ -101,8 +115,8 @@ def _truncated(layer: nn.Module, rank: int) -> nn.Module:
     values, vectors = torch.linalg.eigh(weight @ weight.T if wide else weight.T @ weight)
     basis = vectors[:, values.argsort(descending=True)[:rank]]  # (u, t) of U, or (v, t) of V
     first, second = (basis.T @ weight, basis) if wide else (basis.T, weight @ basis)
-    pair = nn.Sequential(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs)).to(layer.weight)
-    pair[0].weight.copy_(first)
-    pair[1].weight.copy_(second)
-    pair[1].bias.copy_(layer.bias)
-    return pair
+    thin, wider = nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs)
+    thin.weight.copy_(first)
+    wider.weight.copy_(second)
+    wider.bias.copy_(layer.bias)
+    return nn.Sequential(thin, wider).to(layer.weight)

@@ -73,10 +73,12 @@ def _jittered(batch: Batch) -> list[Proposals]:
         rng = generator(key, "pretrain")
         real = to_centre(target.boxes[~target.ignore]).cpu().numpy().repeat(AROUND, axis=0)
         noise = rng.uniform(-0.25, 0.25, (len(real), 4))
-        near = np.concatenate([real[:, :2] + noise[:, :2] * real[:, 2:], real[:, 2:] * np.exp(noise[:, 2:])], 1)
+        near = np.concatenate(
+            [real[:, :2] + noise[:, :2] * real[:, 2:], real[:, 2:] * np.exp(noise[:, 2:])], 1
+        )
         across = np.array([size[1], size[0]])
         sides = across * np.exp(rng.uniform(np.log(0.1), 0, (ANYWHERE, 2)))
-        far = np.concatenate([sides / 2 + rng.random((ANYWHERE, 2)) * (across - sides), sides], 1)
+        far = np.concatenate([sides / 2 + rng.random((ANYWHERE, 2)) * (across - sides), sides], axis=1)
         limit = torch.tensor([size[1], size[0]] * 2, dtype=torch.float32)
         boxes = clip(from_centre(torch.from_numpy(np.concatenate([near, far])).float()), limit)
         boxes = boxes[shorter_side(boxes) >= 1].to(target.boxes.device)

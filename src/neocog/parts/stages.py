@@ -28,7 +28,7 @@ class Stage:
 
 
 class Course(nn.Module):
-    """A network (`model`), what only serves its training (`aside`), and the stages, one of which is current."""
+    """A network (`model`), what only serves its training (`aside`), and its stages, one of them current."""
 
     def __init__(self, model: nn.Module, stages: Sequence[Stage], aside: Mapping[str, nn.Module]) -> None:
         """The shares of the stages must add up to 1; ValueError if they do not."""

@@ -221,9 +221,8 @@ def _fitted(
     width = next((rows.shape[1] for one in regressions for rows in one.rows), 0)
     for svm, regression in zip(svms, regressions, strict=True):
         svm.learn(seed)
-        known = svm.weight is not None
-        svm_rows.append(svm.weight * scale if known else np.zeros(features))
-        svm_biases.append(svm.bias if known else -1.0)
+        svm_rows.append(np.zeros(features) if svm.weight is None else svm.weight * scale)
+        svm_biases.append(-1.0 if svm.weight is None else svm.bias)
         weights, biases = (
             regression.learn(map_scale) if regression.count else (np.zeros((4, width)), np.zeros(4))
         )
