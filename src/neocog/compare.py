@@ -6,7 +6,7 @@ import json
 import resource
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, median, stdev
 from typing import Any
@@ -22,7 +22,7 @@ from neocog.plan import Machine, RunOptions, with_seed
 from neocog.predict import load
 from neocog.reports import compare_report
 from neocog.run import Moment, Run
-from neocog.types import Batch, Frame, SampleKey
+from neocog.types import blank_batch
 from neocog.zoo import MODELS, create
 
 
@@ -33,9 +33,15 @@ class Trial:
     options: RunOptions
     folder: Path
     seconds: float  # of optimisation
+    searching: float  # seconds that the search for regions took before it
     steps: int
     test: Evaluation
     peak_memory_mb: float  # of the whole process, so far
+
+
+def _wait(counts: Iterable[tuple[int, int]]) -> None:
+    for _ in counts:
+        pass
 
 
 def _drain(run: Run, title: str) -> Iterable[Moment]:
@@ -49,13 +55,16 @@ def compare(
     machine: Machine,
     test_split: str = "test",
     watch: Callable[[Run, str], Iterable[Moment]] = _drain,
+    search: Callable[[Iterable[tuple[int, int]]], None] = _wait,
 ) -> Iterator[Trial]:
     """Train every plan with every seed, test each, and write `compare.json` and `report.html`.
 
-    Budgets count optimisation only; compilation, validation and test are outside. Each training is a run
-    folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and may show it.
+    Budgets count optimisation only, pre-training included; compilation, the search for regions, validation
+    and test are outside. Each training is a run folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and
+    may show it. Models that search for the same regions share them, in `out/proposals`.
     """
     test_data = open_data(plans[0].data, test_split)
+    machine = replace(machine, proposals=out / "proposals")
     trials: list[Trial] = []
     for plan in plans:
         for seed in seeds:
@@ -64,10 +73,20 @@ def compare(
             folder.mkdir(parents=True)
             run = Run(folder, options, machine)
             require_classes(test_data, run.data.classes, "the training split")
+            search(run.propose())
             for _ in watch(run, options.model):
                 pass
-            test = evaluate(load(folder, machine.device, options.training.precision), test_data)
-            trial = Trial(options, folder, run.training.elapsed, run.training.step, test, _peak_memory_mb())
+            predictor = load(folder, machine.device, options.training.precision)
+            test = evaluate(predictor, test_data, proposals=machine.proposals)
+            trial = Trial(
+                options,
+                folder,
+                run.training.elapsed,
+                run.proposing_seconds,
+                run.training.step,
+                test,
+                _peak_memory_mb(),
+            )
             trials.append(trial)
             yield trial
     table = tabulate(trials)
@@ -89,14 +108,27 @@ def tabulate(trials: Sequence[Trial]) -> dict[str, Any]:
         "budget": {"minutes": budget.minutes, "steps": budget.steps, "epochs": budget.epochs},
         "data": {"name": first.test.data, "split": first.test.split, "images": first.test.images},
         "threads": torch.get_num_threads(),
-        "rows": [_row(group) for group in groups],
+        "rows": _with_speedups([_row(group) for group in groups]),
     }
+
+
+def _with_speedups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, each with how many times faster than R-CNN it is, if R-CNN is among them."""
+    for slowest in [row["ms_per_image"] for row in rows if row["model"] == "r-cnn"][:1]:
+        for row in rows:
+            ms = row["ms_per_image"]
+            bare, bare_rcnn = (times["network"] + times["decode"] for times in (ms, slowest))
+            row["speedup_over_rcnn"] = {
+                "with_proposals": slowest["total"] / ms["total"],
+                "without_proposals": bare_rcnn / bare,
+            }
+    return rows
 
 
 def _row(trials: Sequence[Trial]) -> dict[str, Any]:
     options = trials[0].options
     results = [trial.test.to_dict() for trial in trials]
-    parameters, gflops = cost(options, len(trials[0].test.voc.classes))
+    parameters, gflops = cost(options, len(trials[0].test.voc.classes), trials[0].test.regions)
     times = [result["ms_per_image"] for result in results]
     return {
         "model": options.model,
@@ -105,6 +137,8 @@ def _row(trials: Sequence[Trial]) -> dict[str, Any]:
         "gflops": gflops,
         "precision": results[0]["precision"],
         "train_seconds": mean(trial.seconds for trial in trials),
+        "proposal_seconds": mean(trial.searching for trial in trials),
+        "regions": trials[0].test.regions,
         "steps": round(mean(trial.steps for trial in trials)),
         "seeds": [trial.options.training.seed for trial in trials],
         "metrics": {name: _spread([r["metrics"][name] for r in results]) for name in results[0]["metrics"]},
@@ -123,15 +157,17 @@ def _spread(values: Sequence[float | None]) -> dict[str, float | None]:
     return {"mean": mean(known) if known else None, "std": stdev(known) if len(known) > 1 else None}
 
 
-def cost(options: RunOptions, classes: int) -> tuple[int, float]:
-    """Parameters, and thousand millions of multiply-adds for one picture of the run's size."""
+def cost(options: RunOptions, classes: int, regions: int = 0) -> tuple[int, float]:
+    """Parameters, and thousand millions of multiply-adds for one picture of the run's size.
+
+    `regions`: how many are given with it to a model that takes them from outside.
+    """
     model = create(options.model, classes, options.backbone, options.options)
-    frame = Frame(options.size, options.size)
-    blank = Batch(
-        torch.full((1, 3, *options.size), 0.5), (options.size,), None, (frame,), (SampleKey(0, 0, 0),)
-    )
-    summary = summarize(model, blank)
-    return summary.parameters, summary.gflops
+    summary = summarize(model, blank_batch(options.size, regions=1))
+    if not regions:
+        return summary.parameters, summary.gflops
+    each = summarize(model, blank_batch(options.size, regions=2)).gflops - summary.gflops
+    return summary.parameters, summary.gflops + (regions - 1) * each
 
 
 def _peak_memory_mb() -> float:

@@ -41,6 +41,8 @@ class Evaluation:
     precision: str  # arithmetic of the network: f32 or bf16
     search_ms: float | None = None  # of finding a picture's regions, where that is not the network's work
 
+    regions: int = 0  # median number of them in a picture, where they come from outside
+
     @property
     def images(self) -> int:
         return len(self.indices)
@@ -128,6 +130,7 @@ def evaluate(
         predictions=tuple(predictions),
         faults=tuple(message for _, message in sorted(loader.faulty.items())),
         precision="bf16" if predictor.bf16 else "f32",
+        regions=round(median([count for part in parts for count in part.regions] or [0])),
         search_ms=None if predictor.search is None else search_ms(data, predictor.search),
     )
     for name, value in evaluation.metrics.items():
@@ -142,6 +145,7 @@ class _Part:
 
     found: dict[int, Detections]  # by the picture's place in the data set
     timings: list[Timing]
+    regions: list[int]  # given with each picture
     faulty: dict[int, str]
     stopped: bool
 
@@ -149,13 +153,15 @@ class _Part:
 def _measure(predictor: Predictor, loader: Loader, stopping: Callable[[], bool]) -> _Part:
     found: dict[int, Detections] = {}
     timings: list[Timing] = []
+    regions: list[int] = []
     for batch in loader:
         if stopping():
-            return _Part(found, timings, loader.faulty, stopped=True)
+            return _Part(found, timings, regions, loader.faulty, stopped=True)
         detections, timing = predictor.run(batch)
         found |= {key.index: one for key, one in zip(batch.keys, detections, strict=True)}
         timings.append(timing)
-    return _Part(found, timings, loader.faulty, stopped=False)
+        regions += [len(given) for given in batch.proposals or ()]
+    return _Part(found, timings, regions, loader.faulty, stopped=False)
 
 
 def is_better(score: float | None, best: float | None) -> bool:

@@ -134,9 +134,11 @@ def _curves(log: Path) -> Iterator[tuple[str, str]]:
     records = [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
     steps = [record for record in records if "losses" in record]
     if steps:
-        x = [record["step"] for record in steps]
-        curves = [Curve(name, x, [r["losses"][name] for r in steps]) for name in steps[0]["losses"]]
-        window = max(1, len(x) // 100)
+        curves: list[Curve] = []
+        for name in dict.fromkeys(name for record in steps for name in record["losses"]):
+            own = [record for record in steps if name in record["losses"]]
+            curves.append(Curve(name, [r["step"] for r in own], [r["losses"][name] for r in own]))
+        window = max(1, len(steps) // 100)
         yield (
             line_chart("Losses", curves, Axis("step"), Axis("loss", log=True), smooth=window),
             "Each loss against the training step",
@@ -144,8 +146,8 @@ def _curves(log: Path) -> Iterator[tuple[str, str]]:
     judged = [record for record in records if "validation" in record]
     if len(judged) > 1:
         x = [record["step"] for record in judged]
-        names = {"voc_map50": "VOC AP50", "coco_ap": "COCO AP"}
-        curves = [Curve(label, x, [_nan(r["validation"][n]) for r in judged]) for n, label in names.items()]
+        labels = {"voc_map50": "VOC AP50", "coco_ap": "COCO AP"}
+        curves = [Curve(label, x, [_nan(r["validation"][n]) for r in judged]) for n, label in labels.items()]
         yield (
             line_chart("Validation", curves, Axis("step"), Axis("average precision", lower=0, upper=1)),
             "Average precision on the validation split against the training step",
@@ -185,6 +187,11 @@ def compare_report(
         "+-",
         "COCO AP",
         "ms/image",
+        "proposals ms",
+        "network ms",
+        "decode ms",
+        "x R-CNN",
+        "x R-CNN without proposals",
         "M params",
         "GMAC",
         "steps",
@@ -195,7 +202,8 @@ def compare_report(
             row["metrics"]["voc_map50"]["mean"],
             row["metrics"]["voc_map50"]["std"],
             row["metrics"]["coco_ap"]["mean"],
-            row["ms_per_image"]["total"],
+            *(row["ms_per_image"][part] for part in ("total", "proposals", "network", "decode")),
+            *(row["speedup_over_rcnn"][which] for which in ("with_proposals", "without_proposals")),
             row["parameters"] / 1e6,
             row["gflops"],
             row["steps"],
@@ -216,7 +224,7 @@ def compare_report(
         scatter_chart(
             "Accuracy against time",
             dots,
-            Axis("ms an image (network and decode)", log=True),
+            Axis("ms an image (proposals, network and decode)", log=True),
             Axis("VOC AP50", lower=0),
         ),
         "VOC AP50 of each model against its milliseconds an image",

@@ -23,6 +23,7 @@ from neocog.cli.training import (
     MinutesOption,
     OutOption,
     OverwriteOption,
+    PretrainOption,
     SizeOption,
     StepsOption,
     StrictOption,
@@ -52,6 +53,7 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Seeds 0 to N-1.")] = 1,
     backbone: BackboneOption = None,
     size: SizeOption = None,
+    pretrain: PretrainOption = None,
     train_split: TrainSplitOption = "train",
     val_split: ValSplitOption = "val",
     test_split: Annotated[
@@ -65,7 +67,7 @@ def compare(
     json: JsonOption = None,
 ) -> None:
     """Train models under one budget each, test them on the same pictures, and print the table."""
-    from neocog.cli.progress import show
+    from neocog.cli.progress import show, show_search
     from neocog.cli.tables import comparison_rows
     from neocog.compare import compare as run_comparison
     from neocog.distributed.connect import require_alone
@@ -88,6 +90,7 @@ def compare(
             val_split=val_split,
             weights=None,
             settings=None,
+            pretrain=pretrain,
             given=given,
         )
         for name in names
@@ -98,7 +101,13 @@ def compare(
         print(describe(plan), file=file)
     machine = Machine(find_device(device), workers, strict=strict)
     trials = run_comparison(
-        plans, range(seeds), folder, machine, test_split, lambda run, title: show(run, title, file)
+        plans,
+        range(seeds),
+        folder,
+        machine,
+        test_split,
+        lambda run, title: show(run, title, file),
+        lambda counts: show_search(counts, file),
     )
     for trial in trials:
         score = trial.test.metrics["voc_map50"]

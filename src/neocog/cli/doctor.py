@@ -7,7 +7,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -158,18 +158,13 @@ def _model_test(name: str) -> Callable[[torch.device], str]:
     def test(device: torch.device) -> str:
         import torch
 
-        from neocog.types import Batch, Frame, SampleKey
+        from neocog.types import blank_batch
         from neocog.zoo import create
 
         model: Any = create(name, classes=3).to(device).eval()
-        size = (96, 128)
-        batch = Batch(
-            images=torch.rand(1, 3, *size, generator=torch.Generator().manual_seed(0)).to(device),
-            sizes=(size,),
-            targets=None,
-            frames=(Frame(size, size),),
-            keys=(SampleKey(0, 0, 0),),
-        )
+        blank = blank_batch((96, 128), regions=3)
+        noise = torch.rand(blank.images.shape, generator=torch.Generator().manual_seed(0))
+        batch = replace(blank, images=noise).to(device)
         with torch.inference_mode():
             found = model.decode(model(batch), batch)
         return "" if len(found) == 1 else f"{len(found)} results for one picture"

@@ -59,6 +59,7 @@ def _evaluate(
     json: str | None,
     peers: Peers,
 ) -> None:
+    from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
@@ -66,6 +67,7 @@ def _evaluate(
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
+    from neocog.propose import find_all, with_proposals
 
     predictor = load(run, peers.device, precision)
     description = run / "run.json"
@@ -77,6 +79,9 @@ def _evaluate(
     require_classes(opened, predictor.classes, "the model")
     file = output(json, peers.first)
     print_data(opened, file)
+    kept = run / "proposals" if description.exists() else None  # where training kept them
+    opened = with_proposals(opened, predictor.search, kept)
+    show_search(find_all(opened, workers, peers.share), file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers)
     if strict and evaluation.faults:
         raise DataError(f"{evaluation.faults[0]} (strict reading allows none)")

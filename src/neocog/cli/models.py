@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -41,21 +41,18 @@ def summary(
     """Layers, shapes, parameters, receptive field and multiply-adds of a network."""
     from dataclasses import asdict
 
-    import torch
-
     from neocog.defaults import BACKBONES
     from neocog.ops.summary import summarize
-    from neocog.types import Batch, Frame, SampleKey
+    from neocog.types import blank_batch
     from neocog.zoo import MODELS, create, known
 
     file = output(json)
+    more = 0.0  # for each region from outside
     if known(model, [*MODELS, *BACKBONES], "model") in MODELS:
-        frame = Frame((size, size), (size, size))
-        images = torch.full((1, 3, size, size), 0.5)
-        result = summarize(
-            create(model, classes, backbone),
-            Batch(images, (frame.size,), None, (frame,), (SampleKey(0, 0, 0),)),
-        )
+        network: Any = create(model, classes, backbone)
+        result = summarize(network, blank_batch((size, size), regions=1))
+        if network.search is not None:
+            more = summarize(network, blank_batch((size, size), regions=2)).gflops - result.gflops
     else:
         result = summarize(BACKBONES[model].build(), size)
     rows: list[list[object]] = []
@@ -71,4 +68,6 @@ def summary(
         f"{result.activation_bytes / 2**20:.1f} MiB of layer outputs",
         file=file,
     )
-    write_json(asdict(result) | {"gflops": result.gflops}, json)
+    if more:
+        print(f"with one region; each more of them adds {more:.4f} G multiply-adds", file=file)
+    write_json(asdict(result) | {"gflops": result.gflops, "gflops_a_region": more}, json)

@@ -21,6 +21,19 @@ def show(moments: Iterable[Moment], title: str, file: TextIO | None = None) -> I
     return _live(moments, title, file) if file.isatty() else _plain(moments, title, file)
 
 
+def show_search(counts: Iterable[tuple[int, int]], file: TextIO | None = None) -> None:
+    """Wait for a search of regions, showing how far it is and how long it will take."""
+    file = file or sys.stdout
+    began = spoke = time.monotonic()
+    for done, count in counts:
+        now = time.monotonic()
+        if now - spoke > (0.2 if file.isatty() else PLAIN_SECONDS) or (done == count and spoke > began):
+            left = clock((now - began) * (count - done) / done)
+            told = f"searching for regions: {done} of {count} pictures, {left} left  "
+            print(told, end="\r" if file.isatty() and done < count else "\n", file=file, flush=True)
+            spoke = now
+
+
 def _plain(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Moment]:
     spoke = time.monotonic()
     for moment in moments:

@@ -34,7 +34,9 @@ def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
     title = f"{evaluation.data}, split {evaluation.split}, {evaluation.images} images"
     print_table(["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP"], rows, title=title, file=file)
     ms = result["ms_per_image"]
-    print(f"{ms['total']:.1f} ms an image: network {ms['network']:.1f}, decode {ms['decode']:.1f}", file=file)
+    search = "" if ms["proposals"] is None else f"proposals {ms['proposals']:.1f}, "
+    parts = f"{search}network {ms['network']:.1f}, decode {ms['decode']:.1f}"
+    print(f"{ms['total']:.1f} ms an image: {parts}", file=file)
 
 
 def _three(*values: float | None) -> list[str]:
@@ -54,8 +56,12 @@ def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]
         "+-",
         "COCO AP",
         "ms/image",
-        "decode ms",
+        "proposals",
+        "network",
+        "decode",
     ]
+    faster = any(row["speedup_over_rcnn"]["with_proposals"] for row in table["rows"])
+    headings += ["x R-CNN", "without proposals"] if faster else []
     rows: list[list[object]] = []
     for row in table["rows"]:
         metrics, ms = row["metrics"], row["ms_per_image"]
@@ -70,7 +76,11 @@ def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]
                     metrics["voc_map50"]["mean"], metrics["voc_map50"]["std"], metrics["coco_ap"]["mean"]
                 ),
                 ms["total"],
+                "-" if ms["proposals"] is None else ms["proposals"],
+                ms["network"],
                 ms["decode"],
             ]
         )
+        if faster:
+            rows[-1] += [row["speedup_over_rcnn"][name] for name in ("with_proposals", "without_proposals")]
     return headings, rows

@@ -28,6 +28,7 @@ from neocog.cli.training import (
     MinutesOption,
     OutOption,
     OverwriteOption,
+    PretrainOption,
     SetOption,
     SizeOption,
     SkipOption,
@@ -59,6 +60,7 @@ def train(
     train_split: TrainSplitOption = "train",
     val_split: ValSplitOption = "val",
     weights: WeightsOption = None,
+    pretrain: PretrainOption = None,
     precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
@@ -84,7 +86,7 @@ def train(
     Ctrl-C, SIGTERM and SIGHUP end it after the step under way, which is saved; --resume goes on from there.
     """
     with interrupts() as signals, processes(device) as peers:
-        from neocog.cli.progress import show
+        from neocog.cli.progress import show, show_search
         from neocog.cli.tables import print_data, print_evaluation
         from neocog.plan import Machine
         from neocog.run import Run
@@ -110,6 +112,7 @@ def train(
             val_split=val_split,
             weights=weights,
             settings=settings,
+            pretrain=pretrain,
             given=given,
         )
         folder = prepare_out(out, overwrite=overwrite, resume=resume) if peers.first else out
@@ -120,6 +123,7 @@ def train(
         print(describe(options), file=file)
         if resume:
             print(f"resumed at step {run.training.step}", file=file)
+        show_search(run.propose(), file)
         for _ in show(run, model, file):
             if strict and run.loader.faults:
                 raise DataError(f"{run.loader.faults[0]} (strict reading allows none)")

@@ -39,6 +39,17 @@ WeightsOption = Annotated[
         "--weights", metavar="imagenet|FILE", help="Start the backbone from published weights or a file."
     ),
 ]
+PretrainOption = Annotated[
+    float | None,
+    typer.Option(
+        "--pretrain",
+        min=0,
+        max=0.9,
+        metavar="SHARE",
+        help="Share of the budget in which the backbone first learns to classify crops of the objects "
+        "(default: 0.25 for r-cnn, fast-rcnn and vgg16 without --weights, else 0).",
+    ),
+]
 WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
 SkipOption = Annotated[
     int,
@@ -71,12 +82,19 @@ def run_options(
     val_split: str,
     weights: str | None,
     settings: list[str] | None,
+    pretrain: float | None,
     given: dict[str, Any],
 ) -> RunOptions:
     """Complete the options of a run: what was not given gets the default that suits model and data."""
     from neocog.cli.settings import apply_settings
     from neocog.data.open import open_data
-    from neocog.plan import RunOptions, default_augmentation, default_size, default_training
+    from neocog.plan import (
+        RunOptions,
+        default_augmentation,
+        default_pretrain,
+        default_size,
+        default_training,
+    )
     from neocog.zoo import MODELS, known
 
     entry = MODELS[known(model, MODELS, "model")]
@@ -93,6 +111,7 @@ def run_options(
         weights=weights,
         training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened),
+        pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,
         options=apply_settings(entry.options(backbone, max(fitted)), settings or []),
     )
 
@@ -105,7 +124,8 @@ def describe(options: RunOptions) -> str:
         for name in ("steps", "epochs", "minutes")
         if getattr(training, name) is not None
     )
+    first = f" ({options.pretrain:.0%} of it pre-training on crops)" if options.pretrain else ""
     return (
         f"{options.model} on {options.backbone}, {options.size[1]} px, batch {training.batch}, "
-        f"{training.optimizer} at {training.lr:g}, {budget}, seed {training.seed}"
+        f"{training.optimizer} at {training.lr:g}, {budget}{first}, seed {training.seed}"
     )
