@@ -266,9 +266,14 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "neocog-kills")
     parser.add_argument("--points", nargs="*", default=POINTS, help="fail points (all)")
+    parser.add_argument(
+        "--train",
+        default="faster-rcnn",
+        help='model and options (faster-rcnn), such as "r-cnn --pretrain 0.5"',
+    )
     given = parser.parse_args()
     given.folder.mkdir(parents=True, exist_ok=True)
-    arena = None if given.commands == ["saving"] else Arena(given.folder)
+    arena = None if given.commands == ["saving"] else Arena(given.folder, given.train.split())
     return max(run(command, given, arena) for command in given.commands)
 
 

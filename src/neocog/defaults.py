@@ -76,7 +76,8 @@ def rcnn_options(backbone: str, side: int) -> RCNNOptions:
     )
     if backbone != "compact":
         return options
-    return replace(options, norm=True, regions=_compact_regions(side))
+    regions = replace(_compact_regions(side), samples=8 if side <= SMALL else 16)  # 128 crops a step, too
+    return replace(options, norm=True, regions=regions)
 
 
 def fast_rcnn_options(backbone: str, side: int) -> FastRCNNOptions:

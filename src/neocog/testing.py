@@ -6,29 +6,42 @@ from typing import Any
 
 import torch
 
-from neocog.types import Batch, Frame, Objects, SampleKey
+from neocog.ops.boxes import clip, shorter_side
+from neocog.types import Batch, Frame, Objects, Proposals, SampleKey
 
 
 def make_batch(
     objects: list[list[tuple[float, float, float, float, int]]], size: int = 96, seed: int = 0
 ) -> Batch:
-    """A batch of noise pictures with objects (x0, y0, x1, y1, label); every second picture is less wide."""
+    """A batch of noise pictures with objects (x0, y0, x1, y1, label); every second picture is less wide.
+
+    Each brings 30 proposals, for networks that take their regions from outside: its objects somewhat moved,
+    and boxes anywhere. An empty one brings none.
+    """
     generator = torch.Generator().manual_seed(seed)
     sizes = tuple((size, size if place % 2 == 0 else size - 16) for place in range(len(objects)))
     images = torch.rand(len(objects), 3, size, size, generator=generator)
     for image, (_, width) in zip(images, sizes, strict=True):
         image[:, :, width:] = 0
-    targets = []
-    for rows in objects:
+    targets, proposals = [], []
+    for rows, (height, width) in zip(objects, sizes, strict=True):
         boxes = torch.tensor([row[:4] for row in rows], dtype=torch.float32).reshape(-1, 4)
         labels = torch.tensor([row[4] for row in rows], dtype=torch.int64)
         targets.append(Objects(boxes, labels, torch.zeros(len(rows), dtype=torch.bool)))
+        moved = boxes.repeat(4, 1) + 8 * torch.rand(4 * len(rows), 4, generator=generator) - 4
+        corners = torch.rand(30, 2, generator=generator) * size * 0.7
+        anywhere = torch.cat([corners, corners + 4 + size * torch.rand(30, 2, generator=generator)], 1)
+        limit = torch.tensor([width, height, width, height])
+        found = clip(torch.cat([moved, anywhere]), limit)
+        found = found[shorter_side(found) >= 1][: 30 if rows else 0]
+        proposals.append(Proposals(found, torch.linspace(1, 0, len(found))))
     return Batch(
         images=images.to(memory_format=torch.channels_last),
         sizes=sizes,
         targets=tuple(targets),
         frames=tuple(Frame(one, one) for one in sizes),
         keys=tuple(SampleKey(seed, 0, place) for place in range(len(objects))),
+        proposals=tuple(proposals),
     )
 
 

@@ -265,8 +265,10 @@ def group(number: int) -> list[int]:
 class Arena:
     """A small data set and the run that nothing disturbed, in a folder where both stay for the next time."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, model: Sequence[str] = ("faster-rcnn",)) -> None:
+        """`model`: its name, and options of `neocog train`."""
         torch.set_num_threads(1)
+        self.model = list(model)
         self.folder, self.data, self.board = folder, folder / "data", Board()
         folder.mkdir(parents=True, exist_ok=True)
         if not self.data.exists():
@@ -301,7 +303,7 @@ class Arena:
         `arm`: the fail point that ends a save; `slow`: saves take 10 s; `hold`: where it was aimed at it
         waits until the board releases it.
         """
-        words = ["train", "faster-rcnn", "--data", str(self.data), "--out", str(out), "--size", "64"]
+        words = ["train", *self.model, "--data", str(self.data), "--out", str(out), "--size", "64"]
         words += ["--batch", "2", "--steps", str(STEPS), "--seed", "7", "--threads", "1", "--save-steps", "3"]
         words += ["--workers", str(workers), *(["--resume"] if out.exists() else [])]
         log = self.folder / f"{out.name}.log"
@@ -321,6 +323,8 @@ def fingerprint(run: Path) -> dict[str, str]:
     """
     contents: dict[str, bytes] = {}
     for which in ("last", "best"):
+        if not (run / which).exists():
+            continue  # nothing was chosen
         for path in sorted((run / which).glob("*.safetensors")):
             contents[f"{which}/{path.name}"] = path.read_bytes()
         document = json.loads((run / which / "state.json").read_bytes())

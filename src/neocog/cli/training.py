@@ -82,8 +82,8 @@ def run_options(
     val_split: str,
     weights: str | None,
     settings: list[str] | None,
-    pretrain: float | None,
     given: dict[str, Any],
+    pretrain: float | None = None,
 ) -> RunOptions:
     """Complete the options of a run: what was not given gets the default that suits model and data."""
     from neocog.cli.settings import apply_settings

@@ -82,9 +82,11 @@ class RCNN(nn.Module):
             backbone.channels[options.level],
             -(-options.crop // backbone.strides[options.level]),
         )
-        self.head: Head = MeanHead(channels, classes)
-        if options.hidden:
-            self.head = TwoLayerHead(channels, cells, options.hidden, classes, options.dropout, options.norm)
+        self.head: Head = (
+            TwoLayerHead(channels, cells, options.hidden, classes, options.dropout, options.norm)
+            if options.hidden
+            else MeanHead(channels, classes)
+        )
         self.linear = None
         if options.scorer == "svm":
             self.linear = LinearScorer(options.hidden or channels, channels * cells * cells, classes)
