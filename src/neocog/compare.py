@@ -55,7 +55,7 @@ def compare(
     Budgets count optimisation only; compilation, validation and test are outside. Each training is a run
     folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and may show it.
     """
-    test_data = open_data(plans[0].data, test_split)
+    test_data = open_data(plans[0].data, test_split, strict=machine.strict)
     trials: list[Trial] = []
     for plan in plans:
         for seed in seeds:
@@ -66,7 +66,8 @@ def compare(
             require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):
                 pass
-            test = evaluate(load(folder, machine.device, options.training.precision), test_data)
+            predictor = load(folder, machine.device, options.training.precision)
+            test = evaluate(predictor, test_data, strict=machine.strict)
             trial = Trial(options, folder, run.training.elapsed, run.training.step, test, _peak_memory_mb())
             trials.append(trial)
             yield trial

@@ -87,18 +87,25 @@ def evaluate(
     workers: int = 0,
     peers: Peers = ALONE,
     stopping: Callable[[], bool] = lambda: False,
+    strict: bool = False,
 ) -> Evaluation:
     """Run a detector over a whole split and measure it.
 
     Times are per image in batches of `batch`, decoding of files excluded. Images that cannot be read are left
-    out of the numbers and listed. Raises NumbersError where the network, a detection or a metric is not
-    finite.
+    out of the numbers and listed; with `strict`, the first of them is a DataError. Raises NumbersError where
+    the network, a detection or a metric is not finite.
 
     Several processes take turns with the batches, and each returns the whole result. `stopping` is asked
     between two batches: Interrupted where it says yes.
     """
     loader = evaluation_batches(
-        data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE, share=peers.share
+        data,
+        predictor.transform,
+        batch_size=batch,
+        workers=workers,
+        stride=STRIDE,
+        share=peers.share,
+        strict=strict,
     )
     parts = peers.gather(_measure(predictor, loader, stopping))
     if any(part.stopped for part in parts):

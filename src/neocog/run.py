@@ -15,7 +15,7 @@ from torch import nn
 
 from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
-from neocog.data.dataset import require_classes
+from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.distributed.norm import synchronise
@@ -67,8 +67,9 @@ class Run:
         """
         self.out, self.options, self.machine = out, options, machine
         self.data = open_data(options.data, options.train_split, strict=machine.strict)
-        self.validation = None if options.val_split is None else open_data(options.data, options.val_split)
-        if self.validation is not None:
+        self.validation: Dataset | None = None
+        if options.val_split is not None:
+            self.validation = open_data(options.data, options.val_split, strict=machine.strict)
             require_classes(self.validation, self.data.classes, "the training split")
         self.selects = self.validation is not None and self._disjoint()
         torch.manual_seed(options.training.seed)
@@ -90,7 +91,7 @@ class Run:
         self._warnings: list[str] = []
         self._refusals = 0  # of saves, in a row
         self._unreadable: list[str] = []  # told before this process took over
-        self._document = describe(options, self.data, self.training)
+        self._document = describe(options, self.data, self.validation, self.training)
         same = self._document["options"], self._document["data"]["fingerprint"]
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
@@ -107,6 +108,7 @@ class Run:
             steps=self.total_steps,
             stride=STRIDE,
             share=self.peers.share,
+            strict=machine.strict,
         )
 
     def stop(self) -> None:
@@ -222,7 +224,11 @@ class Run:
         assert self.validation is not None
         try:
             evaluation = evaluate(
-                self.predictor(), self.validation, peers=self.peers, stopping=lambda: self._stopping
+                self.predictor(),
+                self.validation,
+                peers=self.peers,
+                stopping=lambda: self._stopping,
+                strict=self.machine.strict,
             )
         except Interrupted:
             return None, False
@@ -296,7 +302,7 @@ class Run:
             self._give_away(None)
         elif self.evaluation is None:  # measured before a resume: the report needs more than was kept of it
             model = load(self.out, self.machine.device, self.options.training.precision)
-            self.evaluation = evaluate(model, self.validation)
+            self.evaluation = evaluate(model, self.validation, strict=self.machine.strict)
         self._document["unreadable"] = self._all_unreadable()
         write_description(self.out, self._document)
         run_report(self.out, self._document, self.evaluation)

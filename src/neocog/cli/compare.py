@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,6 +33,9 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
+
+if TYPE_CHECKING:
+    from neocog.run import Moment, Run
 
 EXAMPLE = "Example: neocog compare faster-rcnn --data scenes --minutes 3 --out runs/compare"
 
@@ -66,7 +70,7 @@ def compare(
 ) -> None:
     """Train models under one budget each, test them on the same pictures, and print the table."""
     from neocog.cli.progress import show
-    from neocog.cli.tables import comparison_rows
+    from neocog.cli.tables import comparison_rows, print_data, print_left_out
     from neocog.compare import compare as run_comparison
     from neocog.distributed.connect import require_alone
     from neocog.plan import Machine
@@ -97,13 +101,22 @@ def compare(
     for plan in plans:
         print(describe(plan), file=file)
     machine = Machine(find_device(device), workers, strict=strict)
-    trials = run_comparison(
-        plans, range(seeds), folder, machine, test_split, lambda run, title: show(run, title, file)
-    )
-    for trial in trials:
+    opened: set[str] = set()
+
+    def watch(run: Run, title: str) -> Iterator[Moment]:
+        for data in (run.data, run.validation):
+            if data is not None and data.split not in opened:  # one data set for all: told once
+                opened.add(data.split)
+                print_data(data, file)
+        yield from show(run, title, file)
+        print_left_out(run, file)
+
+    for trial in run_comparison(plans, range(seeds), folder, machine, test_split, watch):
         score = trial.test.metrics["voc_map50"]
         told = "-" if score is None else f"{score:.3f}"
         print(f"{trial.folder.name}: {trial.steps} steps, test voc_map50 {told}", file=file, flush=True)
+        for line in trial.test.faults:
+            print(f"  {line} (file left out)", file=file)
     table = json_module.loads((folder / "compare.json").read_text())
     headings, rows = comparison_rows(table)
     print_table(headings, rows, title=f"{table['data']['name']}, split {table['data']['split']}", file=file)

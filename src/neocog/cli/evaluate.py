@@ -62,7 +62,7 @@ def _evaluate(
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import DataError, UsageError
+    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
@@ -77,9 +77,7 @@ def _evaluate(
     require_classes(opened, predictor.classes, "the model")
     file = output(json, peers.first)
     print_data(opened, file)
-    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers)
-    if strict and evaluation.faults:
-        raise DataError(f"{evaluation.faults[0]} (strict reading allows none)")
+    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
     if not peers.first:
         return
     print_evaluation(evaluation, file)

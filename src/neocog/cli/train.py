@@ -40,7 +40,7 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
-from neocog.errors import DataError, Interrupted
+from neocog.errors import Interrupted
 
 EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
 
@@ -85,7 +85,7 @@ def train(
     """
     with interrupts() as signals, processes(device) as peers:
         from neocog.cli.progress import show
-        from neocog.cli.tables import print_data, print_evaluation
+        from neocog.cli.tables import print_data, print_evaluation, print_left_out
         from neocog.plan import Machine
         from neocog.run import Run
 
@@ -117,14 +117,14 @@ def train(
         run = Run(folder, options, machine, resume=resume)
         signals.watch(run)
         print_data(run.data, file)
+        if run.validation is not None:
+            print_data(run.validation, file)
         print(describe(options), file=file)
         if resume:
             print(f"resumed at step {run.training.step}", file=file)
         for _ in show(run, model, file):
-            if strict and run.loader.faults:
-                raise DataError(f"{run.loader.faults[0]} (strict reading allows none)")
-        for line in run.loader.faults:
-            print(f"  {line} (file left out)", file=file)
+            pass
+        print_left_out(run, file)
         if run.stopped:
             raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
         if run.evaluation is not None:
