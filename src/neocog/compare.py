@@ -61,7 +61,6 @@ def compare(
         for seed in seeds:
             options = with_seed(plan, seed)
             folder = out / f"{options.model}-{options.backbone}-seed{seed}"
-            folder.mkdir(parents=True)
             run = Run(folder, options, machine)
             require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):

@@ -21,7 +21,7 @@ from neocog.data.open import open_data
 from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
-from neocog.files import JsonLines
+from neocog.files import JsonLines, make_folder
 from neocog.plan import Machine, RunOptions
 from neocog.predict import STRIDE, Predictor, load
 from neocog.reports import run_report
@@ -63,9 +63,11 @@ class Run:
     def __init__(self, out: Path, options: RunOptions, machine: Machine, *, resume: bool = False) -> None:
         """Open the data, build the network and, with `resume`, restore the last checkpoint of `out`.
 
+        Nothing is written yet: that an option cannot be is found here.
+
         Raises UsageError if `out` holds a run with other options, DataError, CheckpointError.
         """
-        self.out, self.options, self.machine = out, options, machine
+        self.out, self.options, self.machine, self.resumed = out, options, machine, resume
         self.data = open_data(options.data, options.train_split, strict=machine.strict)
         self.validation: Dataset | None = None
         if options.val_split is not None:
@@ -96,8 +98,6 @@ class Run:
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._restore()
-        elif self.peers.first:
-            write_description(out, self._document)
         self.loader = Loader(
             self.data,
             options.augmentation.recipe(options.size),
@@ -121,6 +121,10 @@ class Run:
         return self._stopping
 
     def __iter__(self) -> Iterator[Moment]:
+        if self.peers.first:
+            make_folder(self.out)
+            if not (self.resumed and (self.out / DESCRIPTION).exists()):
+                write_description(self.out, self._document)
         step = self.training.step
         if self._owes_validation():
             evaluation, best = self._validate(step)
@@ -272,11 +276,8 @@ class Run:
 
     def _restore(self) -> None:
         """Go on from the last checkpoint of the folder, or start where there is none."""
-        if self.peers.first:
-            if (self.out / DESCRIPTION).exists():
-                check_same_run(self.out, self._document)
-            else:
-                write_description(self.out, self._document)
+        if self.peers.first and (self.out / DESCRIPTION).exists():
+            check_same_run(self.out, self._document)
         checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
         if checkpoint is not None:
             kept = restore_state(checkpoint, self.training)

@@ -12,6 +12,7 @@ from neocog.cli.common import (
     DeviceOption,
     JsonOption,
     ThreadsOption,
+    check_out,
     find_device,
     output,
     prepare_out,
@@ -78,6 +79,7 @@ def compare(
     from neocog.zoo import MODELS, known
 
     require_alone("compare")
+    check_out(out, overwrite=overwrite, reads=[data])
     use_threads(threads)
     known(task, list(Task), "task")
     names = models or [name for name, entry in MODELS.items() if entry.task == task]
@@ -96,7 +98,6 @@ def compare(
         )
         for name in names
     ]
-    folder = prepare_out(out, overwrite=overwrite)
     file = output(json)
     for plan in plans:
         print(describe(plan), file=file)
@@ -104,6 +105,8 @@ def compare(
     opened: set[str] = set()
 
     def watch(run: Run, title: str) -> Iterator[Moment]:
+        if not opened:
+            prepare_out(out, overwrite=overwrite)
         for data in (run.data, run.validation):
             if data is not None and data.split not in opened:  # one data set for all: told once
                 opened.add(data.split)
@@ -111,14 +114,14 @@ def compare(
         yield from show(run, title, file)
         print_left_out(run, file)
 
-    for trial in run_comparison(plans, range(seeds), folder, machine, test_split, watch):
+    for trial in run_comparison(plans, range(seeds), out, machine, test_split, watch):
         score = trial.test.metrics["voc_map50"]
         told = "-" if score is None else f"{score:.3f}"
         print(f"{trial.folder.name}: {trial.steps} steps, test voc_map50 {told}", file=file, flush=True)
         for line in trial.test.faults:
             print(f"  {line} (file left out)", file=file)
-    table = json_module.loads((folder / "compare.json").read_text())
+    table = json_module.loads((out / "compare.json").read_text())
     headings, rows = comparison_rows(table)
     print_table(headings, rows, title=f"{table['data']['name']}, split {table['data']['split']}", file=file)
-    print(f"table: {folder / 'compare.json'}   report: {folder / 'report.html'}", file=file)
+    print(f"table: {out / 'compare.json'}   report: {out / 'report.html'}", file=file)
     write_json(table, json)

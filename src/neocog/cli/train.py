@@ -12,6 +12,7 @@ from neocog.cli.common import (
     PrecisionOption,
     SeedOption,
     ThreadsOption,
+    check_out,
     output,
     prepare_out,
     processes,
@@ -89,6 +90,8 @@ def train(
         from neocog.plan import Machine
         from neocog.run import Run
 
+        if peers.first:
+            check_out(out, overwrite=overwrite, resume=resume, reads=[data, weights or data])
         use_threads(threads)
         machine = Machine(peers.device, workers, save_steps=save_steps, strict=strict, peers=peers)
         given = {
@@ -112,9 +115,10 @@ def train(
             settings=settings,
             given=given,
         )
-        folder = prepare_out(out, overwrite=overwrite, resume=resume) if peers.first else out
         file = output(json, peers.first)
-        run = Run(folder, options, machine, resume=resume)
+        run = Run(out, options, machine, resume=resume)
+        if peers.first:
+            prepare_out(out, overwrite=overwrite, resume=resume)
         signals.watch(run)
         print_data(run.data, file)
         if run.validation is not None:
@@ -129,6 +133,6 @@ def train(
             raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
         if run.evaluation is not None:
             print_evaluation(run.evaluation, file)
-        print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
+        print(f"model: {out / 'model'}   report: {out / 'report.html'}", file=file)
         if peers.first:
             write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)
