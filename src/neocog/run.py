@@ -22,7 +22,7 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
-from neocog.plan import Machine, RunOptions
+from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
 from neocog.reports import run_report
 from neocog.run_folder import (
@@ -65,9 +65,11 @@ class Run:
 
         Nothing is written yet: that an option cannot be is found here.
 
-        Raises UsageError if `out` holds a run with other options, DataError, CheckpointError.
+        Raises UsageError if `out` holds a run with other options, DataError, CheckpointError,
+        DeviceError if a step's pictures do not fit into memory.
         """
         self.out, self.options, self.machine, self.resumed = out, options, machine, resume
+        require_memory(options, machine)
         self.data = open_data(options.data, options.train_split, strict=machine.strict)
         self.validation: Dataset | None = None
         if options.val_split is not None:
