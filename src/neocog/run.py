@@ -163,7 +163,26 @@ class Run:
             yield Moment(step, evaluation, best, self._remaining(step), warnings)
             if stop:
                 return
-        self._finish()
+        if self.training.progress() >= 1 or self._end_unread():
+            self._finish()
+
+    def _end_unread(self) -> bool:
+        """Use up the budget's last steps, of which nothing could be read. False if told to stop.
+
+        A step passed over counts; but where others follow, the next one counts it, and here nothing follows.
+        """
+        if self.training.step == 0:
+            raise DataError(
+                f"{self.data.name}: no picture of any step could be read: {self.loader.faults[-1]}"
+            )
+        assert self.total_steps is not None  # the stream of a budget of time never ends
+        self.training.step = self.total_steps
+        evaluation, best = None, False
+        if not self._stops() and self._owes_validation():
+            evaluation, best = self._validate(self.training.step)
+        stop = self._stops()
+        self._save(evaluation, best, final=True)
+        return not stop
 
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
