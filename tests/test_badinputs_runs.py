@@ -57,7 +57,7 @@ def test_options(call: BadCall, tmp_path: Path) -> None:
     answer = drive(words)
     assert answer.code == (3 if "split" in call.id else 2), answer
     assert re.search(call.pattern, answer.err), answer.err
-    assert not (out / "run.json").exists()
+    assert not out.exists()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from neocog.errors import CheckpointError, DiskError, NumbersError
+from neocog.errors import CheckpointError, DiskError, NumbersError, is_out_of_memory
 from neocog.files import (
     make_folder,
     point_link,
@@ -128,6 +128,8 @@ def taking_up(
     try:
         yield checkpoint.state, checkpoint.tensors
     except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise  # it says nothing of the checkpoint
         reason = on_one_line(f"{type(error).__name__}: {error}")
         raise CheckpointError(f"{checkpoint.path}: not a checkpoint of this run ({reason})") from error
 

@@ -39,11 +39,6 @@ class Trial:
     peak_memory_mb: float  # of the whole process, so far
 
 
-def _wait(counts: Iterable[tuple[int, int]]) -> None:
-    for _ in counts:
-        pass
-
-
 def _drain(run: Run, title: str) -> Iterable[Moment]:
     return run
 
@@ -55,7 +50,6 @@ def compare(
     machine: Machine,
     test_split: str = "test",
     watch: Callable[[Run, str], Iterable[Moment]] = _drain,
-    search: Callable[[Iterable[tuple[int, int]]], None] = _wait,
 ) -> Iterator[Trial]:
     """Train every plan with every seed, test each, and write `compare.json` and `report.html`.
 
@@ -63,21 +57,19 @@ def compare(
     and test are outside. Each training is a run folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and
     may show it. Models that search for the same regions share them, in `out/proposals`.
     """
-    test_data = open_data(plans[0].data, test_split)
+    test_data = open_data(plans[0].data, test_split, strict=machine.strict)
     machine = replace(machine, proposals=out / "proposals")
     trials: list[Trial] = []
     for plan in plans:
         for seed in seeds:
             options = with_seed(plan, seed)
             folder = out / f"{options.model}-{options.backbone}-seed{seed}"
-            folder.mkdir(parents=True)
             run = Run(folder, options, machine)
             require_classes(test_data, run.data.classes, "the training split")
-            search(run.propose())
             for _ in watch(run, options.model):
                 pass
             predictor = load(folder, machine.device, options.training.precision)
-            test = evaluate(predictor, test_data, proposals=machine.proposals)
+            test = evaluate(predictor, test_data, strict=machine.strict, proposals=machine.proposals)
             trial = Trial(
                 options,
                 folder,

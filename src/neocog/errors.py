@@ -5,6 +5,8 @@ Anything else that escapes is a bug of ours (exit code 1).
 
 from __future__ import annotations
 
+import errno
+import re
 from typing import ClassVar
 
 
@@ -54,3 +56,25 @@ class Interrupted(NeocogError):
     """A signal ended a training after the step under way, which was saved."""
 
     exit_code = 130
+
+
+_NO_MEMORY = re.compile("DefaultCPUAllocator|not enough memory|out of memory|bad_alloc|_ALLOC_FAILED")
+"""In torch's words: for want of memory it raises RuntimeError, on a GPU a kind of it."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether this is how Python, NumPy, torch or the system say that there is no memory left."""
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, RuntimeError):
+        return _NO_MEMORY.search(str(error)) is not None
+    return isinstance(error, MemoryError)
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code that an error ends the program with."""
+    if isinstance(error, NeocogError):
+        return error.exit_code
+    if isinstance(error, KeyboardInterrupt):
+        return Interrupted.exit_code
+    return DeviceError.exit_code if is_out_of_memory(error) else 1

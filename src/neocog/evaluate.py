@@ -92,13 +92,14 @@ def evaluate(
     workers: int = 0,
     peers: Peers = ALONE,
     stopping: Callable[[], bool] = lambda: False,
+    strict: bool = False,
     proposals: Path | None = None,
 ) -> Evaluation:
     """Run a detector over a whole split and measure it.
 
     Times are per image in batches of `batch`, decoding of files excluded. Images that cannot be read are left
-    out of the numbers and listed. Raises NumbersError where the network, a detection or a metric is not
-    finite.
+    out of the numbers and listed; with `strict`, the first of them is a DataError. Raises NumbersError where
+    the network, a detection or a metric is not finite.
 
     `proposals`: the folder that keeps the regions of models that take them from outside; None keeps nothing.
     Their time is that of searching a few of the pictures anew.
@@ -108,7 +109,13 @@ def evaluate(
     """
     data = with_proposals(data, predictor.search, proposals)
     loader = evaluation_batches(
-        data, predictor.transform, batch_size=batch, workers=workers, stride=STRIDE, share=peers.share
+        data,
+        predictor.transform,
+        batch_size=batch,
+        workers=workers,
+        stride=STRIDE,
+        share=peers.share,
+        strict=strict,
     )
     parts = peers.gather(_measure(predictor, loader, stopping))
     if any(part.stopped for part in parts):

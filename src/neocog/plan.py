@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -13,7 +14,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.scenes import Scenes
 from neocog.defaults import BACKBONES
 from neocog.distributed.peers import ALONE, Peers
-from neocog.errors import UsageError
+from neocog.errors import DeviceError, UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
 from neocog.transforms.recipes import Recipe, training_recipe
@@ -115,3 +116,25 @@ def default_pretrain(model: str, backbone: str, weights: str | None) -> float:
 def with_seed(options: RunOptions, seed: int) -> RunOptions:
     """The same run with another seed."""
     return replace(options, training=replace(options.training, seed=seed))
+
+
+def require_memory(options: RunOptions, machine: Machine) -> None:
+    """Raise DeviceError where not even the pictures of one step fit: loading them would stall the machine."""
+    height, width = options.size
+    pictures = -(-options.training.batch // machine.peers.size)
+    needed, there = 12 * pictures * height * width, memory_of(machine.device)
+    if there is not None and needed > there:
+        raise DeviceError(
+            f"{pictures} pictures of {width} x {height} px take {needed / 2**30:.1f} GiB, and there are "
+            f"{there / 2**30:.1f} GiB of memory; give a smaller --batch or --size"
+        )
+
+
+def memory_of(device: torch.device) -> int | None:
+    """Bytes of memory of a device, used or not; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).total_memory)
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return None

@@ -16,15 +16,15 @@ from torch import nn
 from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
 from neocog.course import build_course
-from neocog.data.dataset import require_classes
+from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
-from neocog.files import JsonLines
+from neocog.files import JsonLines, make_folder
 from neocog.parts.stages import Course
-from neocog.plan import Machine, RunOptions
+from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
 from neocog.propose import find_all, with_proposals
 from neocog.reports import run_report, spaced
@@ -71,12 +71,17 @@ class Run:
     def __init__(self, out: Path, options: RunOptions, machine: Machine, *, resume: bool = False) -> None:
         """Open the data, build the network and, with `resume`, restore the last checkpoint of `out`.
 
-        Raises UsageError if `out` holds a run with other options, DataError, CheckpointError.
+        Nothing is written yet: that an option cannot be is found here.
+
+        Raises UsageError if `out` holds a run with other options, DataError, CheckpointError,
+        DeviceError if a step's pictures do not fit into memory.
         """
-        self.out, self.options, self.machine = out, options, machine
+        self.out, self.options, self.machine, self.resumed = out, options, machine, resume
+        require_memory(options, machine)
         self.data = open_data(options.data, options.train_split, strict=machine.strict)
-        self.validation = None if options.val_split is None else open_data(options.data, options.val_split)
-        if self.validation is not None:
+        self.validation: Dataset | None = None
+        if options.val_split is not None:
+            self.validation = open_data(options.data, options.val_split, strict=machine.strict)
             require_classes(self.validation, self.data.classes, "the training split")
         self.selects = self.validation is not None and self._disjoint()
         torch.manual_seed(options.training.seed)
@@ -108,13 +113,11 @@ class Run:
         self._warnings: list[str] = []
         self._refusals = 0  # of saves, in a row
         self._unreadable: list[str] = []  # told before this process took over
-        self._document = describe(options, self.data, self.training)
+        self._document = describe(options, self.data, self.validation, self.training)
         same = self._document["options"], self._document["data"]["fingerprint"]
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._restore()
-        elif self.peers.first:
-            write_description(out, self._document)
         self.loader = Loader(
             self.data,
             options.augmentation.recipe(options.size),
@@ -125,6 +128,7 @@ class Run:
             steps=self.total_steps,
             stride=STRIDE,
             share=self.peers.share,
+            strict=machine.strict,
         )
 
     def stop(self) -> None:
@@ -137,10 +141,14 @@ class Run:
         return self._stopping
 
     def __iter__(self) -> Iterator[Moment]:
+        if self.peers.first:
+            make_folder(self.out)
+            if not (self.resumed and (self.out / DESCRIPTION).exists()):
+                write_description(self.out, self._document)
         step = self.training.step
         for _ in self.propose():
             pass
-        if self._owes_validation():
+        if not self._stopping and self._owes_validation():
             evaluation, best = self._validate(step)
             if evaluation is not None:
                 self._save(evaluation, best, final=self.training.progress() >= 1)
@@ -175,7 +183,26 @@ class Run:
             yield Moment(step, evaluation, best, self._remaining(step), warnings)
             if stop:
                 return
-        self._finish()
+        if self.training.progress() >= 1 or self._end_unread():
+            self._finish()
+
+    def _end_unread(self) -> bool:
+        """Use up the budget's last steps, of which nothing could be read. False if told to stop.
+
+        A step passed over counts; but where others follow, the next one counts it, and here nothing follows.
+        """
+        if self.training.step == 0:
+            raise DataError(
+                f"{self.data.name}: no picture of any step could be read: {self.loader.faults[-1]}"
+            )
+        assert self.total_steps is not None  # the stream of a budget of time never ends
+        self.training.step = self.total_steps
+        evaluation, best = None, False
+        if not self._stops() and self._owes_validation():
+            evaluation, best = self._validate(self.training.step)
+        stop = self._stops()
+        self._save(evaluation, best, final=True)
+        return not stop
 
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
@@ -191,15 +218,19 @@ class Run:
     def propose(self) -> Iterator[tuple[int, int]]:
         """Search for regions, where the model takes them from outside, before training: (done, all).
 
-        Iterating the run does it first if nobody has. It is no part of the budget.
+        Iterating the run does it first if nobody has. It is no part of the budget, and ends where the run is
+        told to stop.
         """
         if self._proposed:
             return
         began = time.perf_counter()
         for data in (self.data, self.validation):
-            if data is not None:
-                yield from find_all(data, self.machine.workers, self.peers.share)
-        self.peers.any(False)  # nobody begins before the others are done
+            for found in () if data is None else find_all(data, self.machine.workers, self.peers.share):
+                if self._stopping:
+                    break  # what was found is kept
+                yield found
+        if self._stops():  # and nobody begins before the others are done
+            return
         self.proposing_seconds = time.perf_counter() - began
         self._proposed = True
 
@@ -277,7 +308,11 @@ class Run:
         self._complete()
         try:
             evaluation = evaluate(
-                self.predictor(), self.validation, peers=self.peers, stopping=lambda: self._stopping
+                self.predictor(),
+                self.validation,
+                peers=self.peers,
+                stopping=lambda: self._stopping,
+                strict=self.machine.strict,
             )
         except Interrupted:
             return None, False
@@ -321,11 +356,8 @@ class Run:
 
     def _restore(self) -> None:
         """Go on from the last checkpoint of the folder, or start where there is none."""
-        if self.peers.first:
-            if (self.out / DESCRIPTION).exists():
-                check_same_run(self.out, self._document)
-            else:
-                write_description(self.out, self._document)
+        if self.peers.first and (self.out / DESCRIPTION).exists():
+            check_same_run(self.out, self._document)
         checkpoint = self.peers.spread(load_checkpoint(self.out) if self.peers.first else None)
         if checkpoint is not None:
             kept = restore_state(checkpoint, self.training)
@@ -352,7 +384,7 @@ class Run:
             self._give_away(None)
         elif self.evaluation is None:  # measured before a resume: the report needs more than was kept of it
             model = load(self.out, self.machine.device, self.options.training.precision)
-            self.evaluation = evaluate(model, self.validation)
+            self.evaluation = evaluate(model, self.validation, strict=self.machine.strict)
         self._document["unreadable"] = self._all_unreadable()
         write_description(self.out, self._document)
         run_report(self.out, self._document, self.evaluation)

@@ -36,21 +36,17 @@ from neocog.zoo import MODELS
 DESCRIPTION = "run.json"
 
 
-def describe(options: RunOptions, data: Dataset, training: Training) -> dict[str, Any]:
+def describe(
+    options: RunOptions, data: Dataset, validation: Dataset | None, training: Training
+) -> dict[str, Any]:
     """The content of `run.json`: what the run does, on what, with what."""
     network = training.model if training.course is None else training.course.model
     return {
         "neocog": __version__,
         "options": json.loads(json.dumps(asdict(options))),
         "classes": list(data.classes),
-        "data": {
-            "name": data.name,
-            "format": data.format,
-            "split": data.split,
-            "images": len(data),
-            "fingerprint": data.fingerprint,
-            "report": data.report.to_dict() if hasattr(data, "report") else None,
-        },
+        "data": _described(data),
+        "validation": None if validation is None else _described(validation),
         "machine": {
             "python": platform.python_version(),
             "torch": torch.__version__,
@@ -61,6 +57,17 @@ def describe(options: RunOptions, data: Dataset, training: Training) -> dict[str
             "bf16": training.bf16,
         },
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
+    }
+
+
+def _described(data: Dataset) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "format": data.format,
+        "split": data.split,
+        "images": len(data),
+        "fingerprint": data.fingerprint,
+        "report": data.report.to_dict() if hasattr(data, "report") else None,
     }
 
 

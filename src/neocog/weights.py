@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from neocog.errors import CheckpointError, NumbersError
+from neocog.errors import CheckpointError, NumbersError, is_out_of_memory
 from neocog.files import disk_errors, make_folder, reached, sync_folder, write_atomic
 
 FORMAT = 1  # of checkpoints and models; a reader refuses what is newer
@@ -76,6 +76,8 @@ def parse(data: bytes, path: Path) -> dict[str, Tensor]:
         json.loads(data[8 : 8 + length].decode(), object_pairs_hook=_unique)
         tensors: dict[str, Tensor] = safetensors.torch.load(data)
     except (SafetensorError, KeyError, TypeError, ValueError, OverflowError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise  # it says nothing of the file
         raise CheckpointError(f"{path}: not a readable safetensors file ({_one_line(error)})") from error
     return tensors
 

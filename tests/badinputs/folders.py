@@ -216,6 +216,11 @@ YAML = [
     yaml_item("62-blank", "an empty name", f"{PATHS}names: [a, '']\n", r"names\[1\] "),
     yaml_item("62-same", "a name twice", f"{PATHS}names: [a, a]\n", r"names\[1\] repeats 'a'"),
     yaml_item("62-list", "a list", "- names\n", "no names"),
+    yaml_item("62-root", "the whole disk", "train: /\nnames: [a]\n", "train is the whole file system"),
+    yaml_item(
+        "62-root-back", "a lone backslash", "train: \\\nnames: [a]\n", "train is the whole file system"
+    ),
+    yaml_item("62-large", "200 KiB of brackets", f"names: [{'[],' * 68_000}]\n", "> 128 KiB limit"),
     yaml_item("62-deep", "10,000 brackets", f"{PATHS}names: {'[' * 10_000}\n", ""),
 ]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -17,13 +18,21 @@ from typing import Annotated
 import typer
 
 from neocog.cli import compare, convert, data, doctor, evaluate, models, predict, train
-from neocog.errors import DiskError, NeocogError, UsageError
+from neocog.errors import DeviceError, DiskError, NeocogError, UsageError, is_out_of_memory
 from neocog.version import __version__
 
 _UsageMistake: type[Exception] = typer.BadParameter.__bases__[0]
 """What typer raises for a wrong command line. It is public only as the parent of `BadParameter`."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+
+_LESS_MEMORY = {
+    "train": "give a smaller --batch or --size, or fewer --workers",
+    "compare": "give a smaller --size, or fewer --workers",
+    "evaluate": "give a smaller --batch, or fewer --workers",
+    "predict": "end other programs, or give smaller pictures",
+}
+"""What a verb's user can do about want of memory."""
 
 app = typer.Typer(
     help="The convolutional vision family: train, measure, compare and look inside.",
@@ -77,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        return _explain(error)
+        return _explain(error, words)
 
 
 def _take_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
@@ -87,7 +96,7 @@ def _take_debug(argv: Sequence[str]) -> tuple[list[str], bool]:
     return [*words, *argv[end:]], len(words) < end or os.environ.get("NEOCOG_DEBUG") == "1"
 
 
-def _explain(error: Exception) -> int:
+def _explain(error: Exception, words: Sequence[str]) -> int:
     """Say what went wrong in one line on standard error, and return the exit code."""
     if isinstance(error, NeocogError):
         return _fail(str(error), error.exit_code)
@@ -97,6 +106,11 @@ def _explain(error: Exception) -> int:
         return _fail(f"{_message(error)} (see {command} --help)", UsageError.exit_code)
     if isinstance(error, OSError) and error.errno in _DISK:
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}", DiskError.exit_code)
+    if is_out_of_memory(error):
+        remedy = _LESS_MEMORY.get(words[0] if words else "", "end other programs")
+        asked = re.search(r"llocate (\d+ bytes|[\d.]+ [KMGT]iB)", str(error))
+        wanted = f" ({asked[1]} more were asked for)" if asked else ""
+        return _fail(f"out of memory{wanted}; {remedy}", DeviceError.exit_code)
     name = type(error).__name__
     return _fail(f"{name}: {error} (a bug of ours; --debug shows the traceback)", 1)
 

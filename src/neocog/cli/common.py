@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -158,11 +159,14 @@ def _cell(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def prepare_out(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
-    """Make sure that `--out` may be written, and return it. It is created, unless it is there and resumed.
+def check_out(
+    path: str | Path, *, overwrite: bool = False, resume: bool = False, reads: Iterable[str | Path] = ()
+) -> Path:
+    """Make sure that `--out` may be written, without touching it, and return it.
 
     Raises UsageError for an existing folder without `resume` or `overwrite`, for one that `overwrite` should
-    not remove because no run of ours left it, and for a path that cannot be a folder.
+    not remove because no run of ours left it or because it holds one of `reads`, what the command is to read,
+    and for a path that cannot be a folder.
     """
     out = Path(path)
     if overwrite and resume:
@@ -172,16 +176,15 @@ def prepare_out(path: str | Path, *, overwrite: bool = False, resume: bool = Fal
     if out.exists() and not out.is_dir():
         raise UsageError(f"--out {out}: is a file, not a folder")
     if out.is_dir() and not resume:
-        _clear(out, overwrite)
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UsageError(f"--out {out}: cannot be made ({error.strerror})") from error
+        _check_removal(out, overwrite, reads)
+    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
     return out
 
 
-def _clear(out: Path, overwrite: bool) -> None:
-    """Remove an existing `--out`, if that was asked for and a run of ours left it."""
+def _check_removal(out: Path, overwrite: bool, reads: Iterable[str | Path]) -> None:
+    """Raise UsageError unless an existing `--out` is to be removed, and a run of ours left it."""
     if not overwrite:
         raise UsageError(f"--out {out}: exists already; give --overwrite, --resume or another folder")
     if any(out.iterdir()) and not any((out / name).is_file() for name in _OURS):
@@ -190,7 +193,26 @@ def _clear(out: Path, overwrite: bool) -> None:
         )
     if out.is_symlink():
         raise UsageError(f"--out {out}: is a link; give the folder itself to have it overwritten")
+    for one in reads:
+        real = Path(os.path.realpath(one))  # unlike Path.resolve it lets a loop of links pass
+        if Path(os.path.realpath(out)) in (real, *real.parents):
+            raise UsageError(f"--out {out}: holds {one}, which is to be read; give another folder")
+
+
+def prepare_out(path: str | Path, *, overwrite: bool = False, resume: bool = False) -> Path:
+    """Make `--out`, and return it: empty, unless it is resumed. Raises UsageError as `check_out`.
+
+    For the moment when there is something to write: whatever fails before leaves no empty folder behind, and
+    removes no earlier run.
+    """
+    out = check_out(path, overwrite=overwrite, resume=resume)
+    if out.is_dir() and not resume:
+        try:
+            shutil.rmtree(out)
+        except OSError as error:
+            raise UsageError(f"--out {out}: cannot be removed ({error.strerror})") from error
     try:
-        shutil.rmtree(out)
+        out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"--out {out}: cannot be removed ({error.strerror})") from error
+        raise UsageError(f"--out {out}: cannot be made ({error.strerror})") from error
+    return out

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import Annotated
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,7 @@ from neocog.cli.common import (
     DeviceOption,
     JsonOption,
     ThreadsOption,
+    check_out,
     find_device,
     output,
     prepare_out,
@@ -33,6 +35,9 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
+
+if TYPE_CHECKING:
+    from neocog.run import Moment, Run
 
 EXAMPLE = "Example: neocog compare faster-rcnn --data scenes --minutes 3 --out runs/compare"
 
@@ -68,7 +73,7 @@ def compare(
 ) -> None:
     """Train models under one budget each, test them on the same pictures, and print the table."""
     from neocog.cli.progress import show, show_search
-    from neocog.cli.tables import comparison_rows
+    from neocog.cli.tables import comparison_rows, print_data, print_left_out
     from neocog.compare import compare as run_comparison
     from neocog.distributed.connect import require_alone
     from neocog.plan import Machine
@@ -76,6 +81,7 @@ def compare(
     from neocog.zoo import MODELS, known
 
     require_alone("compare")
+    check_out(out, overwrite=overwrite, reads=[data])
     use_threads(threads)
     known(task, list(Task), "task")
     names = models or [name for name, entry in MODELS.items() if entry.task == task]
@@ -95,26 +101,31 @@ def compare(
         )
         for name in names
     ]
-    folder = prepare_out(out, overwrite=overwrite)
     file = output(json)
     for plan in plans:
         print(describe(plan), file=file)
     machine = Machine(find_device(device), workers, strict=strict)
-    trials = run_comparison(
-        plans,
-        range(seeds),
-        folder,
-        machine,
-        test_split,
-        lambda run, title: show(run, title, file),
-        lambda counts: show_search(counts, file),
-    )
-    for trial in trials:
+    opened: set[str] = set()
+
+    def watch(run: Run, title: str) -> Iterator[Moment]:
+        if not opened:
+            prepare_out(out, overwrite=overwrite)
+        for data in (run.data, run.validation):
+            if data is not None and data.split not in opened:  # one data set for all: told once
+                opened.add(data.split)
+                print_data(data, file)
+        show_search(run.propose(), file)
+        yield from show(run, title, file)
+        print_left_out(run, file)
+
+    for trial in run_comparison(plans, range(seeds), out, machine, test_split, watch):
         score = trial.test.metrics["voc_map50"]
         told = "-" if score is None else f"{score:.3f}"
         print(f"{trial.folder.name}: {trial.steps} steps, test voc_map50 {told}", file=file, flush=True)
-    table = json_module.loads((folder / "compare.json").read_text())
+        for line in trial.test.faults:
+            print(f"  {line} (file left out)", file=file)
+    table = json_module.loads((out / "compare.json").read_text())
     headings, rows = comparison_rows(table)
     print_table(headings, rows, title=f"{table['data']['name']}, split {table['data']['split']}", file=file)
-    print(f"table: {folder / 'compare.json'}   report: {folder / 'report.html'}", file=file)
+    print(f"table: {out / 'compare.json'}   report: {out / 'report.html'}", file=file)
     write_json(table, json)

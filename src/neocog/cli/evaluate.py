@@ -63,7 +63,7 @@ def _evaluate(
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import DataError, UsageError
+    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
@@ -82,9 +82,7 @@ def _evaluate(
     kept = run / "proposals" if description.exists() else None  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
-    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers)
-    if strict and evaluation.faults:
-        raise DataError(f"{evaluation.faults[0]} (strict reading allows none)")
+    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
     if not peers.first:
         return
     print_evaluation(evaluation, file)

@@ -16,6 +16,7 @@ from neocog.cli.common import (
     JsonOption,
     PrecisionOption,
     ThreadsOption,
+    check_out,
     output,
     prepare_out,
     processes,
@@ -52,28 +53,32 @@ def predict(
 
     use_threads(threads)
     with processes(device) as peers:
+        if peers.first:
+            check_out(out, overwrite=overwrite, reads=[run, *sources])
         predictor = load(run, peers.device, precision)
         paths = list(find_images(sources))
-        folder = prepare_out(out, overwrite=overwrite) if peers.first else out
         file = output(json, peers.first)
-        results, skipped = [], []
+        results: list[dict[str, Any]] = []
+        skipped: list[str] = []
         for finding in _findings(predictor, paths, conf, strict, peers):
             print(finding.line, file=file)
             if finding.record is None:
                 skipped.append(finding.fault)
             elif peers.first:
+                if not results:
+                    prepare_out(out, overwrite=overwrite)
                 results.append(finding.record)
-                with disk_errors(folder / finding.record["drawn"]):
-                    (folder / finding.record["drawn"]).write_bytes(finding.drawn)
+                with disk_errors(out / finding.record["drawn"]):
+                    (out / finding.record["drawn"]).write_bytes(finding.drawn)
         if not peers.first:
             return
         if not results:
             raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
         document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
-        write_json(document, str(folder / "predictions.json"))
+        write_json(document, str(out / "predictions.json"))
         write_json(document, json)
         lost = f", {len(skipped)} skipped" if skipped else ""
-        print(f"{len(results)} pictures{lost}: {folder / 'predictions.json'}", file=file)
+        print(f"{len(results)} pictures{lost}: {out / 'predictions.json'}", file=file)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from neocog.cli.common import print_table
 if TYPE_CHECKING:
     from neocog.data.dataset import Dataset
     from neocog.evaluate import Evaluation
+    from neocog.run import Run
 
 
 def print_data(data: Dataset, file: TextIO) -> None:
@@ -18,6 +19,13 @@ def print_data(data: Dataset, file: TextIO) -> None:
     report = getattr(data, "report", None)
     for line in [] if report is None else report.lines():
         print(f"  {line}", file=file)
+
+
+def print_left_out(run: Run, file: TextIO) -> None:
+    """The pictures that a training or its validations could not read: only decoding shows them."""
+    validated = () if run.evaluation is None else run.evaluation.faults
+    for line in dict.fromkeys([*run.loader.faults, *validated]):
+        print(f"  {line} (file left out)", file=file)
 
 
 def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:

@@ -12,6 +12,7 @@ from neocog.cli.common import (
     PrecisionOption,
     SeedOption,
     ThreadsOption,
+    check_out,
     output,
     prepare_out,
     processes,
@@ -41,7 +42,7 @@ from neocog.cli.training import (
     describe,
     run_options,
 )
-from neocog.errors import DataError, Interrupted
+from neocog.errors import Interrupted
 
 EXAMPLE = "Example: neocog train faster-rcnn --data photos/ --out runs/first --minutes 6"
 
@@ -87,10 +88,12 @@ def train(
     """
     with interrupts() as signals, processes(device) as peers:
         from neocog.cli.progress import show, show_search
-        from neocog.cli.tables import print_data, print_evaluation
+        from neocog.cli.tables import print_data, print_evaluation, print_left_out
         from neocog.plan import Machine
         from neocog.run import Run
 
+        if peers.first:
+            check_out(out, overwrite=overwrite, resume=resume, reads=[data, weights or data])
         use_threads(threads)
         machine = Machine(peers.device, workers, save_steps=save_steps, strict=strict, peers=peers)
         given = {
@@ -115,24 +118,25 @@ def train(
             pretrain=pretrain,
             given=given,
         )
-        folder = prepare_out(out, overwrite=overwrite, resume=resume) if peers.first else out
         file = output(json, peers.first)
-        run = Run(folder, options, machine, resume=resume)
+        run = Run(out, options, machine, resume=resume)
+        if peers.first:
+            prepare_out(out, overwrite=overwrite, resume=resume)
         signals.watch(run)
         print_data(run.data, file)
+        if run.validation is not None:
+            print_data(run.validation, file)
         print(describe(options), file=file)
         if resume:
             print(f"resumed at step {run.training.step}", file=file)
         show_search(run.propose(), file)
         for _ in show(run, model, file):
-            if strict and run.loader.faults:
-                raise DataError(f"{run.loader.faults[0]} (strict reading allows none)")
-        for line in run.loader.faults:
-            print(f"  {line} (file left out)", file=file)
+            pass
+        print_left_out(run, file)
         if run.stopped:
             raise Interrupted(f"interrupted after step {run.training.step}; --resume goes on from there")
         if run.evaluation is not None:
             print_evaluation(run.evaluation, file)
-        print(f"model: {folder / 'model'}   report: {folder / 'report.html'}", file=file)
+        print(f"model: {out / 'model'}   report: {out / 'report.html'}", file=file)
         if peers.first:
             write_json(None if run.evaluation is None else run.evaluation.to_dict(), json)

@@ -19,7 +19,11 @@ BackboneOption = Annotated[
 SizeOption = Annotated[
     int | None,
     typer.Option(
-        "--size", min=32, metavar="PX", help="Pictures are fitted into PX x PX (default: suits the data)."
+        "--size",
+        min=32,
+        max=16_384,  # what a model may ask for when it is loaded again
+        metavar="PX",
+        help="Pictures are fitted into PX x PX (default: suits the data).",
     ),
 ]
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures a step.")]

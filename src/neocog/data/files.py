@@ -62,7 +62,8 @@ def open_regular(path: Path, limit: int = MOST_BYTES) -> Iterator[BinaryIO]:
             if not stat.S_ISREG(status.st_mode):
                 raise ValueError("not a regular file")
             if status.st_size > limit:
-                raise ValueError(f"{status.st_size / 2**20:.0f} MiB > {limit / 2**20:.4g} MiB limit")
+                unit, name = (1 << 20, "MiB") if limit >= 1 << 20 else (1 << 10, "KiB")
+                raise ValueError(f"{status.st_size / unit:.0f} {name} > {limit / unit:.4g} {name} limit")
             yield file
     except OSError as error:
         raise DataError(f"{printable(path)}: {(error.strerror or 'cannot be read').lower()}") from error

@@ -54,6 +54,7 @@ class Loader:
         stride: int = 32,
         shuffle: bool = True,
         share: tuple[int, int] = (0, 1),
+        strict: bool = False,
     ) -> None:
         """`steps` is where the stream ends (counted from 0, not from `start_step`); None never ends.
 
@@ -63,6 +64,8 @@ class Loader:
         `share` is (number, how many) of the processes that read the stream together: each step's pictures are
         divided among them, and a batch of which nothing is left is given, empty. With `shuffle` off they take
         turns, a whole batch each.
+
+        With `strict`, the first picture that cannot be read ends an iteration by DataError.
         """
         if batch_size < 1 or workers < 0 or start_step < 0 or stride < 1:
             raise UsageError(
@@ -73,7 +76,7 @@ class Loader:
             raise DataError(f"{dataset.name}: no images in the split '{dataset.split}'; choose another split")
         self.faulty = {}
         self._count = len(dataset)
-        self._name = dataset.name
+        self._name, self._strict = dataset.name, strict
         if not shuffle:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
@@ -126,6 +129,8 @@ class Loader:
         """Add to what could not be read, here or in another process; DataError if it is too much."""
         for index, message in faults:
             self.faulty.setdefault(index, message)
+        if self._strict and self.faulty:
+            raise DataError(f"{self.faults[0]} (strict reading allows none)")
         if len(self.faulty) > FAULT_LIMIT * self._count:
             raise DataError(
                 f"{self._name}: {len(self.faulty)} of {self._count} images cannot be read, more than "
@@ -150,6 +155,7 @@ def evaluation_batches(
     workers: int = 0,
     stride: int = 32,
     share: tuple[int, int] = (0, 1),
+    strict: bool = False,
 ) -> Loader:
     """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller."""
     return Loader(
@@ -160,6 +166,7 @@ def evaluation_batches(
         stride=stride,
         shuffle=False,
         share=share,
+        strict=strict,
     )
 
 

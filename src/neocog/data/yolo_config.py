@@ -14,7 +14,8 @@ from neocog.data.files import children, is_title, printable, read_text, split_na
 from neocog.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-MOST_TEXT = 1 << 19  # PyYAML takes five seconds for so much
+MOST_TEXT = 1 << 17
+"""Bytes: 5,000 names and more. PyYAML takes 2.5 seconds for so many brackets or commas."""
 MOST_COUNT = 10**9
 SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
 
@@ -130,7 +131,12 @@ def _sources(path: Path, document: dict[Any, Any]) -> dict[str, list[str]]:
         for entry in entries:
             if not isinstance(entry, str) or "\0" in entry:
                 raise DataError(f"{printable(path)}: {key} is no path")
-            places.append((entry, _resolve(base, start, entry)))
+            place = _resolve(base, start, entry)
+            if place is not None and _is_root(base / place):
+                raise DataError(
+                    f"{printable(path)}: {key} is the whole file system (name the images' folder)"
+                )
+            places.append((entry, place))
         missing = [entry for entry, place in places if place is None]
         if missing and len(missing) < len(places):
             raise DataError(
@@ -139,6 +145,12 @@ def _sources(path: Path, document: dict[Any, Any]) -> dict[str, list[str]]:
         if places and not missing:
             sources[split_name(key)] = [place for _, place in places if place is not None]
     return sources
+
+
+def _is_root(place: Path) -> bool:
+    """Whether this is a disk's uppermost folder, as a lone `\\` or `/` is: reading would walk all of it."""
+    real = Path(os.path.realpath(place))
+    return real == real.parent
 
 
 def _resolve(base: Path, start: str, entry: str) -> str | None:

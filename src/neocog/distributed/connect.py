@@ -17,7 +17,7 @@ from torch.distributed import PrefixStore  # type: ignore[attr-defined]
 from torch.distributed.rendezvous import rendezvous
 
 from neocog.distributed.peers import LOST, Group, Peers
-from neocog.errors import DeviceError, NeocogError, UsageError
+from neocog.errors import DeviceError, UsageError, exit_code_of
 
 PATIENCE = 25.0
 """Seconds without a sign of life after which a process counts as lost."""
@@ -45,8 +45,7 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
         group.gather(None)  # all of them end well, or none
     except (Exception, KeyboardInterrupt) as error:
         if not watch.may_tell():
-            code = error.exit_code if isinstance(error, NeocogError) else 1
-            raise SystemExit(130 if isinstance(error, KeyboardInterrupt) else code) from error
+            raise SystemExit(exit_code_of(error)) from error
         raise
     finally:
         watch.stop()
