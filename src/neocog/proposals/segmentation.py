@@ -1,4 +1,7 @@
-"""Graph segmentation: Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004."""
+"""Graph segmentation.
+
+Felzenszwalb and Huttenlocher, "Efficient Graph-Based Image Segmentation", IJCV 2004.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,8 @@ def segment(image: NDArray[np.float32], scale: float, least: int, sigma: float =
     colours. Edges are taken lightest first, and of equal weights by the pixel that comes first in reading
     order, then right, below left, below, below right.
     """
-    return segment_scales(image, [scale], [least], sigma)[0]
+    labels: Labels = segment_scales(image, [scale], [least], sigma)[0]
+    return labels
 
 
 def segment_scales(
