@@ -57,7 +57,7 @@ def test_several_scales_are_those_one_by_one(picture: Picture) -> None:
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize(("scale", "least"), [(100, 20), (800, 5), (3000, 0)])
 def test_is_scikit_images_where_no_two_edges_weigh_the_same(seed: int, scale: int, least: int) -> None:
-    """It divides the scale by 255 for pictures in [0, 1], and its edges in order are ours: nothing is free."""
+    """It divides the scale by 255 for pictures in [0, 1], and no tie is left to choose."""
     picture = gaussian_filter(noise(40, 50, seed=seed), (2, 2, 0))
     names, weights = kernels.sorted_edges(picture)
     assert len(np.unique(weights)) >= len(weights) - 8  # so few equal ones that none decides
