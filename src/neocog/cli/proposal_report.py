@@ -35,7 +35,8 @@ def write_report(
     page = Page(
         f"Selective search: {data.name}",
         f"{result.images} images of the split {data.split}, {result.objects} objects; "
-        f"mode {options['mode']}, at most {options['longest']} px a side, at most {options['most']} boxes an image.",
+        f"mode {options['mode']}, at most {options['longest']} px a side, "
+        f"at most {options['most']} boxes an image.",
     )
     page.numbers(
         {
