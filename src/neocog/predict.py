@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
@@ -217,10 +217,20 @@ def _try_out(model: nn.Module) -> None:
     model(blank_batch((64, 64), 1).to(next(model.parameters()).device))
 
 
-def load(path: str | Path, device: str | torch.device = "cpu", precision: str = "auto") -> Predictor:
-    """A trained model from a run folder or a model folder. Raises CheckpointError with one line."""
+def load(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    precision: str = "auto",
+    change: Callable[[Any], Any] | None = None,
+) -> Predictor:
+    """A trained model from a run folder or a model folder. Raises CheckpointError with one line.
+
+    `change`: the model's options -> other options, such as thresholds; weights must still fit.
+    """
     folder = find_model(Path(path))
     config, weights = load_model(folder)
+    if change is not None:
+        config = config | {"options": change(_options(config, folder))}
     with _no_larger_than(sum(value.numel() for value in weights.values())):
         model = build(config, folder)
     restore_weights(model, weights, folder / WEIGHTS)
@@ -254,16 +264,28 @@ def _no_larger_than(most: int) -> Iterator[None]:
 def build(config: dict[str, Any], folder: Path) -> nn.Module:
     """The network that a model's `config.json` describes, with fresh weights. Raises CheckpointError."""
     try:
+        options = _options(config, folder)
+        return create(config["model"], config["classes"], config["backbone"], options)
+    except _WRONG as error:
+        raise _not_described(error, folder) from error
+
+
+def _options(config: dict[str, Any], folder: Path) -> Any:
+    """The model's options that `config.json` states. Raises CheckpointError."""
+    try:
         _check_description(config)
         entry = MODELS[config["model"]]
         options_type = type(entry.options(config["backbone"], max(config["size"])))
-        options = TypeAdapter(options_type).validate_python(config["options"])
-        return create(config["model"], config["classes"], config["backbone"], options)
+        return TypeAdapter(options_type).validate_python(config["options"])
     except _WRONG as error:
-        reason = on_one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
-        raise CheckpointError(
-            f"{folder / 'config.json'}: does not describe a known model ({reason})"
-        ) from error
+        raise _not_described(error, folder) from error
+
+
+def _not_described(error: Exception, folder: Path) -> CheckpointError:
+    if isinstance(error, CheckpointError):
+        return error
+    reason = on_one_line(str(error).splitlines()[0] if str(error) else type(error).__name__)
+    return CheckpointError(f"{folder / 'config.json'}: does not describe a known model ({reason})")
 
 
 _WRONG = (

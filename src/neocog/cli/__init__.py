@@ -17,7 +17,7 @@ from typing import Annotated
 
 import typer
 
-from neocog.cli import compare, convert, data, doctor, evaluate, models, predict, train
+from neocog.cli import compare, convert, data, doctor, evaluate, models, predict, proposals, train
 from neocog.errors import DeviceError, DiskError, NeocogError, UsageError, is_out_of_memory
 from neocog.version import __version__
 
@@ -50,6 +50,7 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("models", epilog="Example: neocog models --json models.json")(models.models)
 app.command("summary", epilog=models.SUMMARY_EXAMPLE)(models.summary)
 app.add_typer(data.app, name="data")
+app.command("proposals", epilog=proposals.EXAMPLE)(proposals.proposals)
 app.command("convert-weights", epilog=convert.EXAMPLE)(convert.convert_weights)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 

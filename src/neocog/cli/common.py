@@ -43,7 +43,7 @@ PrecisionOption = Annotated[
     ),
 ]
 
-_OURS = ("run.json", "compare.json", "predictions.json")
+_OURS = ("run.json", "compare.json", "predictions.json", "proposals.jsonl")
 
 
 def use_threads(threads: int | None) -> None:

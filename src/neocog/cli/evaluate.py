@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,10 +19,11 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import StrictOption, WorkersOption
+from neocog.cli.training import StrictOption, TestSetOption, WorkersOption
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
+    from neocog.predict import Predictor
 
 EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
@@ -39,22 +41,28 @@ def evaluate(
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
     precision: PrecisionOption = "auto",
+    settings: TestSetOption = None,
     strict: StrictOption = False,
     json: JsonOption = None,
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
     with processes(device) as peers:
+        from neocog.cli.settings import apply_settings
+        from neocog.predict import load
+
         use_threads(threads)
-        _evaluate(run, data, split, batch, workers, precision, strict, json, peers)
+        change = partial(apply_settings, settings=settings) if settings else None
+        predictor = load(run, peers.device, precision, change)
+        _evaluate(run, predictor, data, split, batch, workers, strict, json, peers)
 
 
 def _evaluate(
     run: Path,
+    predictor: Predictor,
     data: str | None,
     split: str,
     batch: int,
     workers: int,
-    precision: str,
     strict: bool,
     json: str | None,
     peers: Peers,
@@ -66,10 +74,8 @@ def _evaluate(
     from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
-    from neocog.predict import load
     from neocog.propose import find_all, with_proposals
 
-    predictor = load(run, peers.device, precision)
     description = run / "run.json"
     if data is None:
         if not description.exists():

@@ -76,6 +76,16 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an e
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
 
 
+TestSetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Change an option of the model for this test, such as regions.nms=0.4 (repeatable).",
+    ),
+]
+
+
 def run_options(
     model: str,
     data: str,

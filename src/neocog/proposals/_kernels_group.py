@@ -165,12 +165,12 @@ def _key(value: float, serial: int) -> np.uint64:
 
 @njit(cache=True, nogil=True)
 def _serial(key: np.uint64) -> int:
-    return np.int64(np.uint64(0xFFFFFFFF) - (key & np.uint64(0xFFFFFFFF)))
+    return int(np.uint64(0xFFFFFFFF) - (key & np.uint64(0xFFFFFFFF)))
 
 
 @njit(cache=True, nogil=True)
 def _value(key: np.uint64) -> np.float32:
-    return np.array([key >> np.uint64(32)], np.uint32).view(np.float32)[0]
+    return np.float32(np.array([key >> np.uint64(32)], np.uint32).view(np.float32)[0])
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""Numba kernels over pixels: separable filters, orientation bins and region statistics; imported on first use.
+"""Numba kernels over pixels: separable filters, bins and region statistics; imported on first use.
 
 Neither `fastmath` nor threads: results are the same bits every time.
 """

@@ -1,4 +1,4 @@
-"""Numba kernels of the graph segmentation: sorted edges, and the components they leave; imported on first use.
+"""Numba kernels of the graph segmentation: sorted edges and components; imported on first use.
 
 An edge is named 4 p + d: from pixel p (in reading order) to its neighbour to the right (d = 0), below to the
 left (1), below (2) or below to the right (3). Edges go by weight, and equal weights by that name.
