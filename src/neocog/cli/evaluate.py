@@ -53,7 +53,7 @@ def evaluate(
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
         predictor = load(run, peers.device, precision, change)
-        _evaluate(run, predictor, data, split, batch, workers, strict, json, peers)
+        _evaluate(run, predictor, data, split, batch, workers, strict, json, peers, keep=not settings)
 
 
 def _evaluate(
@@ -66,7 +66,9 @@ def _evaluate(
     strict: bool,
     json: str | None,
     peers: Peers,
+    keep: bool,
 ) -> None:
+    """`keep`: whether the numbers are those of the run as it is, and belong in its folder."""
     from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
@@ -94,7 +96,7 @@ def _evaluate(
     print_evaluation(evaluation, file)
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
-    if description.exists():
+    if keep and description.exists():
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
     write_json(evaluation.to_dict(), json)
 
