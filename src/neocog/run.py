@@ -23,6 +23,7 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
+from neocog.parts.heads import TwoLayerHead
 from neocog.parts.stages import Course
 from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
@@ -88,7 +89,9 @@ class Run:
         model: Any = create(options.model, self.data.classes, options.backbone, options.options)
         self.model: Any = model
         if options.weights is not None:
-            start_from(options.backbone, model.backbone, options.weights)
+            dense = start_from(options.backbone, model.backbone, options.weights)
+            if isinstance(model.head, TwoLayerHead):
+                model.head.start_from(dense)
         self._completes = getattr(model, "linear", None) is not None
         self.selects = self.selects and not self._completes  # what is not complete is not comparable
         course: Any = build_course(model, options)

@@ -62,3 +62,31 @@ def test_ranks_of_the_paper_save_what_it_says() -> None:
     head.truncate((128, 32))
     after = [sum(part.weight.numel() for part in layer) for layer in (head.fc6, head.fc7)]
     assert after == [128 * (3136 + 512), 32 * (512 + 512)]
+
+
+def test_starts_from_the_dense_layers_of_vgg() -> None:
+    """The same features as torchvision's order of layers computes: flattened with channels outermost."""
+    torch.manual_seed(0)
+    dense = {
+        "classifier.0.weight": torch.randn(32, 6 * 3 * 3),
+        "classifier.0.bias": torch.randn(32),
+        "classifier.3.weight": torch.randn(32, 32),
+        "classifier.3.bias": torch.randn(32),
+        "classifier.6.weight": torch.randn(10, 32),
+    }
+    head = TwoLayerHead(6, 3, 32, 4, dropout=0.5).eval()
+    assert head.start_from(dense)
+    pooled = torch.randn(5, 6, 3, 3)
+    hidden = torch.relu(pooled.flatten(1) @ dense["classifier.0.weight"].T + dense["classifier.0.bias"])
+    wanted = torch.relu(hidden @ dense["classifier.3.weight"].T + dense["classifier.3.bias"])
+    torch.testing.assert_close(head.features(pooled), wanted, rtol=1e-4, atol=1e-4)
+
+
+def test_keeps_its_own_layers_where_those_of_vgg_do_not_fit() -> None:
+    head = TwoLayerHead(6, 3, 32, 4)
+    before = {name: value.clone() for name, value in head.state_dict().items()}
+    assert not head.start_from({})
+    wrong = {"classifier.0.weight": torch.zeros(3, 3), "classifier.0.bias": torch.zeros(3)}
+    assert not head.start_from(wrong)
+    assert not TwoLayerHead(6, 3, 32, 4, norm=True).start_from(wrong)
+    assert all(torch.equal(value, before[name]) for name, value in head.state_dict().items())

@@ -58,20 +58,21 @@ PUBLISHED: dict[str, PublishedWeights] = {
 """Torchvision's ImageNet-1K weights (the first version of each, "V1"), by the backbone's name."""
 
 
-def start_from(name: str, backbone: nn.Module, source: str | Path) -> None:
+def start_from(name: str, backbone: nn.Module, source: str | Path) -> dict[str, Tensor]:
     """`load_weights`, and freeze BatchNorm: a step's few pictures would spoil statistics of a million."""
-    load_weights(name, backbone, source)
+    dense = load_weights(name, backbone, source)
     freeze_batchnorm(backbone)
+    return dense
 
 
 def load_weights(
     name: str, backbone: nn.Module, source: str | Path, progress: Progress | None = None
-) -> None:
+) -> dict[str, Tensor]:
     """Fill `backbone`, in place, from the published weights (`source="imagenet"`) or from a local file.
 
     `name` is the backbone's name, as in PUBLISHED. A local file is a state dict (`.pth`, `.pt`),
     `.safetensors`, or a folder that `convert-weights` wrote. Its dense layers are passed over when the
-    backbone was built without classes.
+    backbone was built without classes, and are returned, by the names they have in the file.
 
     Raises CheckpointError when the file is missing, damaged, for another architecture or not finite, or
     cannot be fetched; UsageError when nothing is published under that name; DiskError when the cache cannot
@@ -85,8 +86,10 @@ def load_weights(
         path = fetch(PUBLISHED[name], progress)
     else:
         path = Path(source)
-    weights = _fit(read_weights(path), backbone, path)
+    given = read_weights(path)
+    weights = _fit(given, backbone, path)
     backbone.load_state_dict(weights, strict=False)  # strictness is _fit's, which knows what may be missing
+    return {key: value for key, value in given.items() if key not in weights}
 
 
 def cache_folder() -> Path:

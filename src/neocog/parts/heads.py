@@ -6,6 +6,9 @@ calling it does both.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -17,7 +20,7 @@ class TwoLayerHead(nn.Module):
     """Two fully connected layers, then K + 1 scores and four offsets a class (Fast R-CNN, figure 1).
 
     The first layer reads a pooled region row by row, channels innermost, as it lies in memory. Weights made
-    for channels outermost (VGG's fc6) are permuted once, when they are loaded.
+    for channels outermost (VGG's fc6) are permuted once, by `start_from`.
     """
 
     def __init__(
@@ -25,8 +28,9 @@ class TwoLayerHead(nn.Module):
     ) -> None:
         """`norm` puts BatchNorm after both hidden layers: without it they learn slowly from scratch."""
         super().__init__()
-        self.fc6 = _hidden(channels * pool * pool, hidden, norm)
-        self.fc7 = _hidden(hidden, hidden, norm)
+        self.channels = channels
+        self.fc6: Any = _hidden(channels * pool * pool, hidden, norm)
+        self.fc7: Any = _hidden(hidden, hidden, norm)
         self.dropout = nn.Dropout(dropout)
         self.logits, self.deltas = _outputs(hidden, classes)
 
@@ -42,6 +46,28 @@ class TwoLayerHead(nn.Module):
 
     def forward(self, pooled: Tensor) -> tuple[Tensor, Tensor]:
         return self.outputs(self.features(pooled))
+
+    @torch.no_grad()
+    def start_from(self, dense: Mapping[str, Tensor]) -> bool:
+        """Take fc6 and fc7 of VGG-16 from torchvision's weights of it (`classifier.0`, `classifier.3`).
+
+        The three papers start from them. False, and nothing is taken, where they are not there, are not
+        finite, or this head has other sizes or BatchNorm.
+        """
+        names = {"0": self.fc6, "3": self.fc7}
+        for name, layer in names.items():
+            weight, bias = (dense.get(f"classifier.{name}.{part}") for part in ("weight", "bias"))
+            if not isinstance(layer, nn.Linear) or weight is None or bias is None:
+                return False
+            if weight.shape != layer.weight.shape or not (weight.isfinite().all() and bias.isfinite().all()):
+                return False
+        rows, channels = len(self.fc6.weight), self.channels
+        first = dense["classifier.0.weight"].view(rows, channels, -1)  # a region: channels, then cells
+        self.fc6.weight.copy_(first.transpose(1, 2).reshape(rows, -1))
+        self.fc6.bias.copy_(dense["classifier.0.bias"])
+        self.fc7.weight.copy_(dense["classifier.3.weight"])
+        self.fc7.bias.copy_(dense["classifier.3.bias"])
+        return True
 
     @torch.no_grad()
     def truncate(self, ranks: tuple[int, int]) -> None:
