@@ -31,6 +31,8 @@ from neocog.errors import DataError, NeocogError
 from neocog.evaluate import evaluate
 from neocog.plan import Machine
 from neocog.predict import STRIDE, Predictor
+from neocog.proposals.search import SearchOptions
+from neocog.propose import with_proposals
 from neocog.run import Run
 from neocog.train import Training, TrainOptions, fit
 from neocog.transforms.recipes import training_recipe
@@ -164,13 +166,15 @@ def check_shares(peers: Peers) -> None:
         raise AssertionError("too many faults were not noticed")
 
 
-def losses(peers: Peers, data: Any, batch: int, steps: int, options: TrainOptions) -> list[float]:
-    """The total loss of each step, in float64 but for what the network itself rounds."""
+def losses(
+    peers: Peers, data: Any, batch: int, steps: int, options: TrainOptions, name: str = "faster-rcnn"
+) -> list[float]:
+    """The total loss of each step; Faster R-CNN's in float64 but for what the network itself rounds."""
     torch.manual_seed(0)
-    entry = MODELS["faster-rcnn"]
-    model = create("faster-rcnn", data.classes, "compact", entry.options("compact", 64))
-    model = model.to(memory_format=torch.channels_last).double()  # type: ignore[call-overload]
-    model.rpn.base = model.rpn.base.float()  # type: ignore[union-attr,operator]
+    model: Any = create(name, data.classes, "compact", MODELS[name].options("compact", 64))
+    model = model.to(memory_format=torch.channels_last)
+    if name == "faster-rcnn":
+        model.double().rpn.base = model.rpn.base.float()
     synchronise(model, peers)
     training = Training(model, options, steps, peers)
     batches = peers.together(loader(data, batch, steps, peers))
@@ -189,6 +193,18 @@ def check_losses(peers: Peers, steps: int) -> None:
         if peers.first:
             print(f"{len(several)} losses, batch {batch}: largest relative difference {worst:.1e}")
         assert len(several) >= many - 3 and worst < 1e-4
+
+
+def check_float32(peers: Peers, steps: int, lr: float) -> None:
+    """Regions that do not follow from the weights: rounding cannot change what is sampled."""
+    data = with_proposals(Scenes("std", "train", count=20), SearchOptions(), None)
+    options = TrainOptions(steps=steps, batch=4, lr=lr, precision="f32")
+    several = losses(peers, data, 4, steps, options, "fast-rcnn")
+    alone = losses(ALONE, data, 4, steps, options, "fast-rcnn") if peers.first else several
+    worst = max(abs(a - b) / b for a, b in zip(several, alone, strict=True))
+    if peers.first:
+        print(f"{len(several)} losses in float32, lr {lr:g}: largest relative difference {worst:.1e}")
+    assert len(several) == steps and worst < 1e-4
 
 
 def check_evaluation(peers: Peers) -> None:
@@ -251,5 +267,9 @@ if __name__ == "__main__":
         torch.set_num_threads(1)
         with connect(torch.device("cpu")) as group:
             check_losses(group, int(sys.argv[2]))
+    elif sys.argv[1] == "float32":
+        torch.set_num_threads(1)
+        with connect(torch.device("cpu")) as group:
+            check_float32(group, int(sys.argv[2]), float(sys.argv[3]))
     else:
         sys.exit(endless(float(sys.argv[2])))
