@@ -185,7 +185,7 @@ def test_fifty_losses(size: int) -> None:
 
 @pytest.mark.slow
 def test_fifty_losses_in_float32() -> None:
-    """Fast R-CNN, AdamW at 1e-4: its regions do not follow from the weights, so rounding samples no others."""
+    """Fast R-CNN, AdamW at 1e-4: rounding cannot change which of its regions are sampled."""
     results = finish(start([str(SCRIPT), "float32", "50", "1e-4"]))
     assert [code for code, _, _ in results] == [0, 0], "\n".join(errors for _, _, errors in results)
     assert "50 losses in float32" in results[0][1]
