@@ -15,6 +15,7 @@ Shares = NDArray[np.uint16]
 Keys = NDArray[np.uint64]
 Real32 = NDArray[np.float32]
 FULL = 65535  # one whole histogram
+FAR = 2**31 - 1  # above every region
 
 
 @njit(cache=True, nogil=True)
@@ -36,25 +37,16 @@ def group(
     ascending order; terms: whether size and fill are compared; area of the picture in pixels.
     """
     regions, many = len(counts), len(sizes)
-    own = np.zeros((many, counts.shape[1]), np.int32)
-    own[:regions] = counts
-    shares = np.empty(own.shape, np.uint16)
-    for region in range(regions):
-        _share(own[region], sizes[region], shares[region])
-    # Neighbours as lists of nodes, ascending; what has merged stays in them and is passed over.
+    own, shares = _histograms(counts, sizes)
+    # Neighbours as lists, ascending; what has merged stays in them and is passed over.
     node = np.empty((8 * len(pairs) + 2 * regions + 16, 2), np.int32)  # a region, and the next node
     ends = np.full((many, 2), -1, np.int32)  # first and last node of each region
-    heap = np.empty(len(node), np.uint64)
-    pushed = np.empty((len(node), 2), np.int32)
-    used = 0
-    for i in range(len(pairs)):
-        high, low = pairs[i]
-        used = _append(node, ends, used, high, low)
-        used = _append(node, ends, used, low, high)
+    heap, pushed = np.empty(len(node), np.uint64), np.empty_like(node)  # keys, and the pairs by number
+    used = filled = serial = 0
+    for high, low in pairs:
+        used = _append(node, ends, _append(node, ends, used, high, low), low, high)
         value = _similarity(high, low, shares, parts, sizes, boxes, terms, area)
-        pushed[i, 0], pushed[i, 1] = high, low
-        _push(heap, i, _key(value, i))
-    serial, filled = len(pairs), len(pairs)
+        serial, filled = _enter(heap, pushed, serial, filled, value, high, low)
     merged = regions
     while merged < many:
         best = heap[0]
@@ -67,28 +59,54 @@ def group(
         _merge(a, b, merged, own, sizes, boxes)
         _share(own[merged], sizes[merged], shares[merged])
         if used + 2 * regions > len(node):
-            node = _grown(node)
-        if serial + regions > len(heap):
-            heap, pushed = _grown_keys(heap), _grown(pushed)
-        at, other = ends[a, 0], ends[b, 0]
-        while at >= 0 or other >= 0:
-            # The lists are ascending, so the next neighbour is the lower head; both may have it.
-            left = node[at, 0] if at >= 0 else many
-            right = node[other, 0] if other >= 0 else many
-            near = min(left, right)
-            if left == near:
-                at = node[at, 1]
-            if right == near:
-                other = node[other, 1]
-            if parents[near] >= 0:
-                continue
-            used = _append(node, ends, used, merged, near)
-            used = _append(node, ends, used, near, merged)
+            node, heap, pushed = _grown(node), _grown_keys(heap), _grown(pushed)
+        for near in _common_neighbours(node, ends[a, 0], ends[b, 0], parents):
+            used = _append(node, ends, _append(node, ends, used, merged, near), near, merged)
             value = _similarity(merged, near, shares, parts, sizes, boxes, terms, area)
-            pushed[serial, 0], pushed[serial, 1] = merged, near
-            _push(heap, filled, _key(value, serial))
-            serial, filled = serial + 1, filled + 1
+            serial, filled = _enter(heap, pushed, serial, filled, value, merged, near)
         merged += 1
+
+
+@njit(cache=True, nogil=True)
+def _histograms(counts: Ints, sizes: Ints) -> tuple[Ints, Shares]:
+    """Counts (2R - 1, B) with room for merged regions, and their shares."""
+    own = np.zeros((len(sizes), counts.shape[1]), np.int32)
+    own[: len(counts)] = counts
+    shares = np.empty(own.shape, np.uint16)
+    for region in range(len(counts)):
+        _share(own[region], sizes[region], shares[region])
+    return own, shares
+
+
+@njit(cache=True, nogil=True)
+def _common_neighbours(node: Ints, first: int, second: int, parents: Ints) -> Ints:
+    """The regions, ascending, in either of two ascending lists that have not merged."""
+    found = np.empty(16, np.int32)
+    count = 0
+    while first >= 0 or second >= 0:
+        left = node[first, 0] if first >= 0 else np.int32(FAR)
+        right = node[second, 0] if second >= 0 else np.int32(FAR)
+        near = min(left, right)
+        if left == near:
+            first = node[first, 1]
+        if right == near:
+            second = node[second, 1]
+        if parents[near] < 0:
+            if count == len(found):
+                found = np.append(found, found)
+            found[count] = near
+            count += 1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True)
+def _enter(
+    heap: Keys, pushed: Ints, serial: int, filled: int, value: float, high: int, low: int
+) -> tuple[int, int]:
+    """Put a pair into the heap; its number, and how many the heap holds, go up by one."""
+    pushed[serial, 0], pushed[serial, 1] = high, low
+    _push(heap, filled, _key(value, serial))
+    return serial + 1, filled + 1
 
 
 @njit(cache=True, nogil=True)
