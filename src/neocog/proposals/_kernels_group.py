@@ -14,6 +14,9 @@ Ints = NDArray[np.int32]
 Shares = NDArray[np.uint16]
 Keys = NDArray[np.uint64]
 Real32 = NDArray[np.float32]
+Compared = tuple[Shares, Ints, Ints, tuple[int, int, int], tuple[bool, bool], int]
+"""Shares, sizes and boxes (2R - 1, ...) of the regions, and `parts`, `terms` and `area` of `group`."""
+
 FULL = 65535  # one whole histogram
 FAR = 2**31 - 1  # above every region
 
@@ -42,28 +45,23 @@ def group(
     node = np.empty((8 * len(pairs) + 2 * regions + 16, 2), np.int32)  # a region, and the next node
     ends = np.full((many, 2), -1, np.int32)  # first and last node of each region
     heap, pushed = np.empty(len(node), np.uint64), np.empty_like(node)  # keys, and the pairs by number
-    used = filled = serial = 0
+    compared = (shares, sizes, boxes, parts, terms, area)
+    state = np.zeros(3, np.int64)  # nodes used, pairs pushed, keys in the heap
     for high, low in pairs:
-        used = _append(node, ends, _append(node, ends, used, high, low), low, high)
-        value = _similarity(high, low, shares, parts, sizes, boxes, terms, area)
-        serial, filled = _enter(heap, pushed, serial, filled, value, high, low)
+        _meet(high, low, node, ends, heap, pushed, state, compared)
     merged = regions
     while merged < many:
-        best = heap[0]
-        _pop(heap, filled)
-        filled -= 1
+        best = _pop(heap, state)
         a, b = pushed[_serial(best)]
         if parents[a] >= 0 or parents[b] >= 0:
             continue
         parents[a], parents[b], alike[merged] = merged, merged, _value(best)
         _merge(a, b, merged, own, sizes, boxes)
         _share(own[merged], sizes[merged], shares[merged])
-        if used + 2 * regions > len(node):
+        if state[0] + 2 * regions > len(node):
             node, heap, pushed = _grown(node), _grown_keys(heap), _grown(pushed)
         for near in _common_neighbours(node, ends[a, 0], ends[b, 0], parents):
-            used = _append(node, ends, _append(node, ends, used, merged, near), near, merged)
-            value = _similarity(merged, near, shares, parts, sizes, boxes, terms, area)
-            serial, filled = _enter(heap, pushed, serial, filled, value, merged, near)
+            _meet(merged, near, node, ends, heap, pushed, state, compared)
         merged += 1
 
 
@@ -100,13 +98,24 @@ def _common_neighbours(node: Ints, first: int, second: int, parents: Ints) -> In
 
 
 @njit(cache=True, nogil=True)
-def _enter(
-    heap: Keys, pushed: Ints, serial: int, filled: int, value: float, high: int, low: int
-) -> tuple[int, int]:
-    """Put a pair into the heap; its number, and how many the heap holds, go up by one."""
-    pushed[serial, 0], pushed[serial, 1] = high, low
-    _push(heap, filled, _key(value, serial))
-    return serial + 1, filled + 1
+def _meet(
+    high: int,
+    low: int,
+    node: Ints,
+    ends: Ints,
+    heap: Keys,
+    pushed: Ints,
+    state: NDArray[np.int64],
+    compared: Compared,
+) -> None:
+    """Make two regions neighbours: enter each in the other's list, and the pair in the heap."""
+    _append(node, ends, state[0], high, low)
+    _append(node, ends, state[0] + 1, low, high)
+    state[0] += 2
+    pushed[state[1], 0], pushed[state[1], 1] = high, low
+    _push(heap, state[2], _key(_similarity(high, low, compared), state[1]))
+    state[1] += 1
+    state[2] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -128,17 +137,9 @@ def _merge(a: int, b: int, to: int, own: Ints, sizes: Ints, boxes: Ints) -> None
 
 
 @njit(cache=True, nogil=True)
-def _similarity(
-    a: int,
-    b: int,
-    shares: Shares,
-    parts: tuple[int, int, int],
-    sizes: Ints,
-    boxes: Ints,
-    terms: tuple[bool, bool],
-    area: int,
-) -> float:
+def _similarity(a: int, b: int, compared: Compared) -> float:
     """The sum of the terms that are compared, each in [0, 1]."""
+    shares, sizes, boxes, parts, terms, area = compared
     total = 0.0
     colours, per_colour, per_texture = parts
     if per_colour:
@@ -164,14 +165,13 @@ def _common(first: Shares, second: Shares) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _append(node: Ints, ends: Ints, used: int, region: int, neighbour: int) -> int:
+def _append(node: Ints, ends: Ints, used: int, region: int, neighbour: int) -> None:
     node[used, 0], node[used, 1] = neighbour, -1
     if ends[region, 0] < 0:
         ends[region, 0] = used
     else:
         node[ends[region, 1], 1] = used
     ends[region, 1] = used
-    return used + 1
 
 
 @njit(cache=True, nogil=True)
@@ -204,9 +204,11 @@ def _push(heap: Keys, size: int, key: np.uint64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _pop(heap: Keys, size: int) -> None:
-    """Take the highest of `size` keys out."""
-    key = heap[size - 1]
+def _pop(heap: Keys, state: NDArray[np.int64]) -> np.uint64:
+    """Take the highest key out."""
+    size = state[2]
+    state[2] -= 1
+    best, key = heap[0], heap[size - 1]
     at, below = 0, 1
     while below < size - 1:
         if below + 1 < size - 1 and heap[below + 1] > heap[below]:
@@ -216,6 +218,7 @@ def _pop(heap: Keys, size: int) -> None:
         heap[at] = heap[below]
         at, below = below, 2 * below + 1
     heap[at] = key
+    return np.uint64(best)
 
 
 @njit(cache=True, nogil=True)
