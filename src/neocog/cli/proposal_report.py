@@ -29,8 +29,6 @@ def write_report(
     document: dict[str, Any],
 ) -> None:
     """Write the page. Raises DiskError."""
-    from neocog.cli.proposals import table
-
     options = document["options"]
     page = Page(
         f"Selective search: {data.name}",
@@ -47,6 +45,17 @@ def write_report(
             "ms an image": f"{document['ms_per_image']:.0f}",
         }
     )
+    _add_curves(page, result)
+    page.heading("Pictures")
+    page.paragraph("For each object the proposal that overlaps it most, with that overlap.")
+    for name, picture in _pictures(data, indices, proposals):
+        page.figure(picture, f"{name}: the truth beside the best proposals", name)
+    write_page(path, page.render())
+
+
+def _add_curves(page: Page, result: RecallResult) -> None:
+    from neocog.cli.proposals import table
+
     page.heading("Recall against the number of proposals")
     page.figure(recall_chart(result), "Share of objects found by the first N proposals, at five overlaps")
     headings, rows = table(result)
@@ -58,11 +67,6 @@ def write_report(
             bar_chart("Mean best overlap of all proposals", overlaps, Axis("overlap", lower=0, upper=1)),
             "Mean best overlap of every class",
         )
-    page.heading("Pictures")
-    page.paragraph("For each object the proposal that overlaps it most, with that overlap.")
-    for name, picture in _pictures(data, indices, proposals):
-        page.figure(picture, f"{name}: the truth beside the best proposals", name)
-    write_page(path, page.render())
 
 
 def recall_chart(result: RecallResult) -> str:

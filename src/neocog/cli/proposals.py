@@ -71,14 +71,26 @@ def proposals(
     In --out: the boxes (`proposals.jsonl`), `recall.json`, and `report.html` with curves and pictures.
     Nothing is random, and the data set is only read.
     """
+    use_threads(threads)
+    _proposals(path, out, split, _options(mode, longest, shortest, most), count, overwrite, strict, json)
+
+
+def _proposals(
+    path: str,
+    out: Path,
+    split: str,
+    options: SearchOptions,
+    count: int | None,
+    overwrite: bool,
+    strict: bool,
+    json: str | None,
+) -> None:
     from neocog.cli.proposal_report import write_report
     from neocog.cli.tables import print_data
     from neocog.data.open import open_data
     from neocog.metrics.proposals import proposal_recall
     from neocog.reports import spaced
 
-    use_threads(threads)
-    options = _options(mode, longest, shortest, most)
     data = open_data(path, split, strict=strict)
     if not len(data):
         raise DataError(f"{data.name}: no images in the split '{data.split}'; choose another split")
@@ -93,7 +105,7 @@ def proposals(
         [data.objects(index) for index in found.indices],
         found.proposals,
         data.classes,
-        sorted({*(number for number in COUNTS if number < most), most}),
+        sorted({*(number for number in COUNTS if number < options.most), options.most}),
     )
     document = _document(data, options, found, result)
     write_json(document, str(folder / "recall.json"))

@@ -14,7 +14,11 @@ Ints = NDArray[np.int32]
 Shares = NDArray[np.uint16]
 Keys = NDArray[np.uint64]
 Real32 = NDArray[np.float32]
+Compared = tuple[Shares, Ints, Ints, tuple[int, int, int], tuple[bool, bool], int]
+"""Shares, sizes and boxes (2R - 1, ...) of the regions, and `parts`, `terms` and `area` of `group`."""
+
 FULL = 65535  # one whole histogram
+FAR = 2**31 - 1  # above every region
 
 
 @njit(cache=True, nogil=True)
@@ -36,59 +40,82 @@ def group(
     ascending order; terms: whether size and fill are compared; area of the picture in pixels.
     """
     regions, many = len(counts), len(sizes)
-    own = np.zeros((many, counts.shape[1]), np.int32)
-    own[:regions] = counts
-    shares = np.empty(own.shape, np.uint16)
-    for region in range(regions):
-        _share(own[region], sizes[region], shares[region])
-    # Neighbours as lists of nodes, ascending; what has merged stays in them and is passed over.
+    own, shares = _histograms(counts, sizes)
+    # Neighbours as lists, ascending; what has merged stays in them and is passed over.
     node = np.empty((8 * len(pairs) + 2 * regions + 16, 2), np.int32)  # a region, and the next node
     ends = np.full((many, 2), -1, np.int32)  # first and last node of each region
-    heap = np.empty(len(node), np.uint64)
-    pushed = np.empty((len(node), 2), np.int32)
-    used = 0
-    for i in range(len(pairs)):
-        high, low = pairs[i]
-        used = _append(node, ends, used, high, low)
-        used = _append(node, ends, used, low, high)
-        value = _similarity(high, low, shares, parts, sizes, boxes, terms, area)
-        pushed[i, 0], pushed[i, 1] = high, low
-        _push(heap, i, _key(value, i))
-    serial, filled = len(pairs), len(pairs)
+    heap, pushed = np.empty(len(node), np.uint64), np.empty_like(node)  # keys, and the pairs by number
+    compared = (shares, sizes, boxes, parts, terms, area)
+    state = np.zeros(3, np.int64)  # nodes used, pairs pushed, keys in the heap
+    for high, low in pairs:
+        _meet(high, low, node, ends, heap, pushed, state, compared)
     merged = regions
     while merged < many:
-        best = heap[0]
-        _pop(heap, filled)
-        filled -= 1
+        best = _pop(heap, state)
         a, b = pushed[_serial(best)]
         if parents[a] >= 0 or parents[b] >= 0:
             continue
         parents[a], parents[b], alike[merged] = merged, merged, _value(best)
         _merge(a, b, merged, own, sizes, boxes)
         _share(own[merged], sizes[merged], shares[merged])
-        if used + 2 * regions > len(node):
-            node = _grown(node)
-        if serial + regions > len(heap):
-            heap, pushed = _grown_keys(heap), _grown(pushed)
-        at, other = ends[a, 0], ends[b, 0]
-        while at >= 0 or other >= 0:
-            # The lists are ascending, so the next neighbour is the lower head; both may have it.
-            left = node[at, 0] if at >= 0 else many
-            right = node[other, 0] if other >= 0 else many
-            near = min(left, right)
-            if left == near:
-                at = node[at, 1]
-            if right == near:
-                other = node[other, 1]
-            if parents[near] >= 0:
-                continue
-            used = _append(node, ends, used, merged, near)
-            used = _append(node, ends, used, near, merged)
-            value = _similarity(merged, near, shares, parts, sizes, boxes, terms, area)
-            pushed[serial, 0], pushed[serial, 1] = merged, near
-            _push(heap, filled, _key(value, serial))
-            serial, filled = serial + 1, filled + 1
+        if state[0] + 2 * regions > len(node):
+            node, heap, pushed = _grown(node), _grown_keys(heap), _grown(pushed)
+        for near in _common_neighbours(node, ends[a, 0], ends[b, 0], parents):
+            _meet(merged, near, node, ends, heap, pushed, state, compared)
         merged += 1
+
+
+@njit(cache=True, nogil=True)
+def _histograms(counts: Ints, sizes: Ints) -> tuple[Ints, Shares]:
+    """Counts (2R - 1, B) with room for merged regions, and their shares."""
+    own = np.zeros((len(sizes), counts.shape[1]), np.int32)
+    own[: len(counts)] = counts
+    shares = np.empty(own.shape, np.uint16)
+    for region in range(len(counts)):
+        _share(own[region], sizes[region], shares[region])
+    return own, shares
+
+
+@njit(cache=True, nogil=True)
+def _common_neighbours(node: Ints, first: int, second: int, parents: Ints) -> Ints:
+    """The regions, ascending, in either of two ascending lists that have not merged."""
+    found = np.empty(16, np.int32)
+    count = 0
+    while first >= 0 or second >= 0:
+        left = node[first, 0] if first >= 0 else np.int32(FAR)
+        right = node[second, 0] if second >= 0 else np.int32(FAR)
+        near = min(left, right)
+        if left == near:
+            first = node[first, 1]
+        if right == near:
+            second = node[second, 1]
+        if parents[near] < 0:
+            if count == len(found):
+                found = np.append(found, found)
+            found[count] = near
+            count += 1
+    return found[:count]
+
+
+@njit(cache=True, nogil=True)
+def _meet(
+    high: int,
+    low: int,
+    node: Ints,
+    ends: Ints,
+    heap: Keys,
+    pushed: Ints,
+    state: NDArray[np.int64],
+    compared: Compared,
+) -> None:
+    """Make two regions neighbours: enter each in the other's list, and the pair in the heap."""
+    _append(node, ends, state[0], high, low)
+    _append(node, ends, state[0] + 1, low, high)
+    state[0] += 2
+    pushed[state[1], 0], pushed[state[1], 1] = high, low
+    _push(heap, state[2], _key(_similarity(high, low, compared), state[1]))
+    state[1] += 1
+    state[2] += 1
 
 
 @njit(cache=True, nogil=True)
@@ -110,17 +137,9 @@ def _merge(a: int, b: int, to: int, own: Ints, sizes: Ints, boxes: Ints) -> None
 
 
 @njit(cache=True, nogil=True)
-def _similarity(
-    a: int,
-    b: int,
-    shares: Shares,
-    parts: tuple[int, int, int],
-    sizes: Ints,
-    boxes: Ints,
-    terms: tuple[bool, bool],
-    area: int,
-) -> float:
+def _similarity(a: int, b: int, compared: Compared) -> float:
     """The sum of the terms that are compared, each in [0, 1]."""
+    shares, sizes, boxes, parts, terms, area = compared
     total = 0.0
     colours, per_colour, per_texture = parts
     if per_colour:
@@ -146,14 +165,13 @@ def _common(first: Shares, second: Shares) -> int:
 
 
 @njit(cache=True, nogil=True)
-def _append(node: Ints, ends: Ints, used: int, region: int, neighbour: int) -> int:
+def _append(node: Ints, ends: Ints, used: int, region: int, neighbour: int) -> None:
     node[used, 0], node[used, 1] = neighbour, -1
     if ends[region, 0] < 0:
         ends[region, 0] = used
     else:
         node[ends[region, 1], 1] = used
     ends[region, 1] = used
-    return used + 1
 
 
 @njit(cache=True, nogil=True)
@@ -186,9 +204,11 @@ def _push(heap: Keys, size: int, key: np.uint64) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _pop(heap: Keys, size: int) -> None:
-    """Take the highest of `size` keys out."""
-    key = heap[size - 1]
+def _pop(heap: Keys, state: NDArray[np.int64]) -> np.uint64:
+    """Take the highest key out."""
+    size = state[2]
+    state[2] -= 1
+    best, key = heap[0], heap[size - 1]
     at, below = 0, 1
     while below < size - 1:
         if below + 1 < size - 1 and heap[below + 1] > heap[below]:
@@ -198,6 +218,7 @@ def _pop(heap: Keys, size: int) -> None:
         heap[at] = heap[below]
         at, below = below, 2 * below + 1
     heap[at] = key
+    return np.uint64(best)
 
 
 @njit(cache=True, nogil=True)

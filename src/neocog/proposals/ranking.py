@@ -18,8 +18,7 @@ from neocog.proposals.grouping import Hierarchy
 Ints = NDArray[np.int32]
 
 APART = (0.6, 0.7, 0.8, 0.9)
-"""Overlaps of near copies. Chosen on the training splits of `scenes` and BCCD: at each of 50 to 1,000 boxes
-more objects are found at overlap 0.5, and at 0.7 not fewer over all, than without."""
+"""Overlaps of near copies, chosen on the training splits of BCCD and `scenes`: see docs/proposals.md."""
 
 
 def ranks(hierarchy: Hierarchy, number: int) -> NDArray[np.float64]:
@@ -40,7 +39,7 @@ def uniform(stream: int, count: int) -> NDArray[np.float64]:
 
 
 def in_order(boxes: Ints, rank: NDArray[np.float64]) -> Ints:
-    """Boxes (n, 4) by ascending rank, each once; of equal ranks what comes first. Sides below 8,193."""
+    """Boxes (n, 4) by ascending rank, each once; of equal ranks what comes first. Corners below 16,384."""
     ordered = boxes[np.argsort(rank, kind="stable")]
     corners = ordered.astype(np.int64)
     keys = ((corners[:, 0] << 14 | corners[:, 1]) << 14 | corners[:, 2]) << 14 | corners[:, 3]

@@ -78,7 +78,7 @@ def selective_search(image: Pixels, options: SearchOptions = SearchOptions()) ->
     in pixels of the picture given, no two equal; scores fall evenly from 1, and say no more than the order.
     The whole picture is always among the regions, so there is always a box unless `shortest` forbids.
 
-    On one thread, 640 x 480 pixels unshrunk take about 0.25 s in `fast` and 0.8 s in `quality`
+    On one thread, 640 x 480 pixels unshrunk take about 0.25 s in `fast` and 1 s in `quality`
     (`benchmarks/selective_search.py`). Raises ValueError for another type or shape.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
