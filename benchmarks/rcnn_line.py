@@ -155,9 +155,8 @@ def main() -> int:
         f"{'bf16' if predictors[0].bf16 else 'f32'}; {REGIONS} regions for R-CNN and Fast R-CNN"
     )
     results = list(measure(rows, predictors, data, count, recipe))
-    print(
-        f"\n{'':30}{'proposals':>10}{'network':>10}{'decode':>10}{'total ms':>10}   R-CNN takes, with and without"
-    )
+    heads = "".join(f"{head:>10}" for head in ("proposals", "network", "decode", "total ms"))
+    print(f"\n{'':30}{heads}   R-CNN takes so many times as long, with and without proposals")
     for row, times in results:
         parts = median(times.search), median(times.network), median(times.decode), times.total
         ratios = "   ".join(
