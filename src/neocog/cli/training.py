@@ -43,7 +43,9 @@ WeightsOption = Annotated[
         "--weights", metavar="imagenet|FILE", help="Start the backbone from published weights or a file."
     ),
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, max=256, metavar="N", help="Loader processes.")
+]
 SkipOption = Annotated[
     int,
     typer.Option(
