@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import pytest
 import torch
 from tests.references.disks import file_size_limit, flipped_bits, read_only
 
+import neocog.checkpoint
 from neocog.checkpoint import (
     load_checkpoint,
     mark_best,
@@ -303,14 +305,36 @@ def test_a_file_where_the_run_should_be(tmp_path: Path) -> None:
 
 def test_what_reads_back_wrong_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save(tmp_path, 1, best=True)
-    real = Path.read_bytes
+    real = neocog.checkpoint.read_file
 
     def lying(path: Path) -> bytes:
         data = real(path)
         return data[:-1] + bytes([data[-1] ^ 1]) if path.name == "ema.safetensors" else data
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "read_bytes", lying)
+        patch.setattr("neocog.checkpoint.read_file", lying)
         with pytest.raises(DiskError, match="just after it was written"):
             save(tmp_path, 2, best=True)
     assert (step_of(tmp_path), step_of(tmp_path, "best"), steps(tmp_path)) == (1, 1, ["step-1"])
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes")
+def test_a_pipe_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    folder = save(tmp_path, 1)
+    document = json.loads((folder / "MANIFEST.json").read_text())
+    document["files"]["ema.safetensors"]["bytes"] = 0
+    (folder / "MANIFEST.json").write_text(json.dumps(document))
+    (folder / "ema.safetensors").unlink()
+    os.mkfifo(folder / "ema.safetensors")
+    one_line(lambda: load_checkpoint(tmp_path), "ema.safetensors", "not a regular file")
+
+
+def test_a_step_beyond_all_numbers(tmp_path: Path) -> None:
+    folder = save(tmp_path, 1)
+    state = (folder / "state.json").read_text().replace('"step": 1', '"step": 1e999')
+    (folder / "state.json").write_text(state)
+    document = json.loads((folder / "MANIFEST.json").read_text())
+    digest = hashlib.sha256(state.encode()).hexdigest()
+    document["files"]["state.json"] = {"bytes": len(state), "sha256": digest}
+    (folder / "MANIFEST.json").write_text(json.dumps(document))
+    one_line(lambda: load_checkpoint(tmp_path), "state.json", "not the state of a run")

@@ -17,6 +17,7 @@ from neocog.cli import main
 from neocog.cli.training import run_options
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
+from neocog.errors import UsageError
 from neocog.files import JsonLines
 from neocog.plan import Machine
 from neocog.predict import load
@@ -207,6 +208,20 @@ def test_an_existing_folder_is_left_alone(
 ) -> None:
     assert main(arguments(folder, whole)) == 2
     assert "exists already" in capfd.readouterr().err
+
+
+def test_a_run_is_not_mixed_with_another(whole: Path, folder: Path, tmp_path: Path) -> None:
+    """From Python, where nobody has looked at the folder before."""
+    run = a_run(folder, tmp_path / "run")
+    next(iter(run))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    again = a_run(folder, tmp_path / "run")
+    (tmp_path / "run").rmdir()
+    (tmp_path / "moved").rename(tmp_path / "run")
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    with pytest.raises(UsageError, match="run: holds a run already; resume it"):
+        next(iter(again))
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
 
 
 def test_the_model_given_away_answers_as_the_run(whole: Path, folder: Path, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ from neocog.weights import (
     on_one_line,
     pack,
     read_document,
+    read_file,
     settle_model,
     unpack,
 )
@@ -218,7 +219,7 @@ def _verified(folder: Path) -> Iterator[tuple[Path, bytes]]:
         path = folder / Path(name).name
         try:
             found = path.stat().st_size
-            data = path.read_bytes() if found == size else b""
+            data = read_file(path) if found == size else b""
         except (OSError, ValueError) as error:
             raise CheckpointError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from error
         if found != size:
@@ -243,7 +244,7 @@ def _parse_state(data: bytes, path: Path) -> dict[str, Any]:
     try:
         document = json.loads(data)
         return {"step": int(document["step"]), "state": dict(document["state"])}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path}: damaged, not the state of a run") from error
 
 
@@ -279,7 +280,10 @@ def _free_folder(run: Path, step: int) -> Path:
 def _find(run: Path, which: Which) -> Path | None:
     """The folder a link points to, there or not. Without the link, `last` is the newest folder: it was whole
     when it got its name, and a kill before the first link, or a copy without links, must not lose it."""
-    folder = read_link(run / which)
+    try:
+        folder = read_link(run / which)
+    except OSError as error:
+        raise CheckpointError(f"{run / which}: cannot be read ({error.strerror})") from error
     if folder is None and which == "last":
         newest = _names(run)[-1:]
         return run / _FOLDER / newest[0] if newest else None

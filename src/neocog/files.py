@@ -21,7 +21,7 @@ from typing import Any
 from neocog.errors import DiskError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
-_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def reached(point: str) -> None:
@@ -36,7 +36,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in _NO_ROOM:
+        if error.errno in NO_ROOM:
             remedy = "free some space or choose another --out"
         else:
             remedy = "make its folder writable or choose another --out"

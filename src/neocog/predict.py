@@ -19,7 +19,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from neocog.data.images import read_image
 from neocog.data.loader import collate
-from neocog.errors import CheckpointError, NeocogError, NumbersError
+from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.proposals.search import SearchOptions, selective_search
@@ -138,9 +138,11 @@ class Predictor:
                     layer.to(torch.bfloat16)
 
     def predict(self, image: np.ndarray | str | Path) -> Prediction:
-        """Detections in one picture: a file, or a uint8 RGB array (H, W, 3)."""
+        """Detections in one picture: a file, or a uint8 RGB array (H, W, 3); UsageError for another array."""
         source = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
+            raise UsageError(f"a picture is a uint8 array (H, W, 3), not {pixels.dtype} {pixels.shape}")
         frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
         regions = None if self.search is None else selective_search(pixels, self.search)
         sample = Sample(pixels, None, frame, proposals=regions)

@@ -20,7 +20,7 @@ from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
 from neocog.distributed.norm import synchronise
-from neocog.errors import DataError, DiskError, Interrupted
+from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
 from neocog.parts.heads import TwoLayerHead
@@ -146,7 +146,10 @@ class Run:
     def __iter__(self) -> Iterator[Moment]:
         if self.peers.first:
             make_folder(self.out)
-            if not (self.resumed and (self.out / DESCRIPTION).exists()):
+            there = (self.out / DESCRIPTION).exists()
+            if there and not self.resumed and self.training.step == 0:
+                raise UsageError(f"{self.out}: holds a run already; resume it, or give another folder")
+            if not there:
                 write_description(self.out, self._document)
         step = self.training.step
         for _ in self.propose():

@@ -30,7 +30,7 @@ from neocog.plan import RunOptions
 from neocog.reports import model_card, save_samples
 from neocog.train import Training
 from neocog.version import __version__
-from neocog.weights import restore_weights, save_model
+from neocog.weights import check_weights, restore_weights, save_model
 from neocog.zoo import MODELS
 
 DESCRIPTION = "run.json"
@@ -144,6 +144,7 @@ def restore_state(checkpoint: Checkpoint, training: Training) -> Kept:
     """Put a training where it was when this was saved. Raises CheckpointError if it is of another run."""
     with taking_up(checkpoint) as (state, tensors):
         restore_weights(training.model, tensors["weights"], checkpoint.path / "weights.safetensors")
+        check_weights(training.model, tensors["ema"], checkpoint.path / "ema.safetensors")
         for name, value in training.average.items():
             value.copy_(tensors["ema"][name])
         restore_optimizer(training.optimizer, tensors["optimizer"], state["optimizer"])

@@ -20,6 +20,8 @@ from neocog.types import Batch
 MOST_SKIPPED = 3
 """Steps in a row that may be left out at most: more than a few bad ones are a fault, not an accident."""
 
+MOST_BUDGET, MOST_SEED = 10**9, 2**32 - 1  # what counters and generators surely hold
+
 _REMEDY = "; lower --lr, or look at these images"
 
 
@@ -52,6 +54,10 @@ class TrainOptions:
             value = getattr(self, name)
             if not value > 0 or (value == math.inf and name != "clip"):
                 raise UsageError(f"--{name} must be positive and finite, not {value}")
+        if any(getattr(self, name) > MOST_BUDGET for name in given):
+            raise UsageError(f"--{given[0]} must be at most {MOST_BUDGET:,}, not {getattr(self, given[0])}")
+        if not 0 <= self.seed <= MOST_SEED:
+            raise UsageError(f"--seed must lie in 0..{MOST_SEED}, not {self.seed}")
         for name in ("warmup", "ema", "momentum"):
             if not 0 <= getattr(self, name) < 1:
                 raise UsageError(f"--{name} must lie in [0, 1), not {getattr(self, name)}")

@@ -18,6 +18,7 @@ from typing import Annotated
 import typer
 
 from neocog.cli import compare, convert, data, doctor, evaluate, models, predict, proposals, train
+from neocog.data.files import printable
 from neocog.errors import DeviceError, DiskError, NeocogError, UsageError, is_out_of_memory
 from neocog.version import __version__
 
@@ -33,6 +34,9 @@ _LESS_MEMORY = {
     "predict": "end other programs, or give smaller pictures",
 }
 """What a verb's user can do about want of memory."""
+
+_REFUSED = {errno.ENAMETOOLONG, errno.ELOOP, errno.EACCES, errno.EPERM}
+"""What the system says of a path that it does not even look up."""
 
 app = typer.Typer(
     help="The convolutional vision family: train, measure, compare and look inside.",
@@ -107,6 +111,9 @@ def _explain(error: Exception, words: Sequence[str]) -> int:
         return _fail(f"{_message(error)} (see {command} --help)", UsageError.exit_code)
     if isinstance(error, OSError) and error.errno in _DISK:
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}", DiskError.exit_code)
+    if isinstance(error, OSError) and error.errno in _REFUSED and error.filename:
+        name = printable(os.fsdecode(error.filename))
+        return _fail(f"{name}: {(error.strerror or 'refused').lower()}", UsageError.exit_code)
     if is_out_of_memory(error):
         remedy = _LESS_MEMORY.get(words[0] if words else "", "end other programs")
         asked = re.search(r"llocate (\d+ bytes|[\d.]+ [KMGT]iB)", str(error))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from neocog.errors import DeviceError, UsageError
-from neocog.files import finite
+from neocog.errors import DeviceError, DiskError, UsageError
+from neocog.files import NO_ROOM, finite
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +29,9 @@ JsonOption = Annotated[
 SeedOption = Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of all randomness.")]
 ThreadsOption = Annotated[
     int | None,
-    typer.Option("--threads", min=1, metavar="N", help="CPU threads (default: what torch chooses)."),
+    typer.Option(
+        "--threads", min=1, max=1024, metavar="N", help="CPU threads (default: what torch chooses)."
+    ),
 ]
 DeviceOption = Annotated[
     str,
@@ -69,7 +71,7 @@ def find_device(name: str) -> torch.device:
     if int(number or 0) >= there:
         has = f"the highest is cuda:{there - 1}" if there else "this machine or this build of torch has none"
         raise DeviceError(f"device '{name}' is absent: {has}; --device cpu always works")
-    return torch.device(name)
+    return torch.device(kind, int(number)) if number else torch.device(kind)
 
 
 def processes(device: str) -> AbstractContextManager[Peers]:
@@ -87,21 +89,30 @@ def output(json_target: str | None, first: bool = True) -> TextIO:
     return sys.stderr if json_target == "-" else sys.stdout
 
 
+def as_json(value: Any) -> bytes:
+    """A result as a JSON file in UTF-8.
+
+    What is not a finite number becomes null. Bytes of a file's name that are no UTF-8 become JSON escapes.
+    """
+    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
+
+
 def write_json(value: Any, target: str | None) -> None:
     """Write a result as JSON to a file, to standard output for `-`, or nowhere for None.
 
-    What is not a finite number becomes null. Bytes of a file's name that are no UTF-8 become JSON escapes.
-    Raises UsageError when the file cannot be written.
+    Raises UsageError when the file cannot be written, DiskError when there is no room.
     """
     if target is None:
         return
-    text = json.dumps(finite(value), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if target == "-":
-        sys.stdout.write(text)
+        sys.stdout.write(as_json(value).decode())
         return
     try:
-        Path(target).write_text(text, encoding="utf-8", errors="backslashreplace")
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        Path(target).write_bytes(as_json(value))
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            raise DiskError(f"--json {target}: {error.strerror}; free some space") from error
         raise UsageError(f"--json {target}: cannot be written ({error.strerror})") from error
 
 

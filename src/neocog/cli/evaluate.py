@@ -96,9 +96,9 @@ def _evaluate(
     print_evaluation(evaluation, file)
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
+    write_json(evaluation.to_dict(), json)
     if keep and description.exists():
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
-    write_json(evaluation.to_dict(), json)
 
 
 def _data_of(description: Path) -> str:

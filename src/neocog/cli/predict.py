@@ -16,6 +16,7 @@ from neocog.cli.common import (
     JsonOption,
     PrecisionOption,
     ThreadsOption,
+    as_json,
     check_out,
     output,
     prepare_out,
@@ -25,7 +26,7 @@ from neocog.cli.common import (
 )
 from neocog.cli.training import OutOption, OverwriteOption, StrictOption
 from neocog.errors import DataError
-from neocog.files import disk_errors
+from neocog.files import disk_errors, write_atomic
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
@@ -75,7 +76,7 @@ def predict(
         if not results:
             raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
         document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
-        write_json(document, str(out / "predictions.json"))
+        write_atomic(out / "predictions.json", as_json(document))
         write_json(document, json)
         lost = f", {len(skipped)} skipped" if skipped else ""
         print(f"{len(results)} pictures{lost}: {out / 'predictions.json'}", file=file)

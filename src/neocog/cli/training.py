@@ -54,7 +54,9 @@ PretrainOption = Annotated[
         "(default: 0.25 for r-cnn, fast-rcnn and vgg16 without --weights, else 0).",
     ),
 ]
-WorkersOption = Annotated[int, typer.Option("--workers", min=0, metavar="N", help="Loader processes.")]
+WorkersOption = Annotated[
+    int, typer.Option("--workers", min=0, max=256, metavar="N", help="Loader processes.")
+]
 SkipOption = Annotated[
     int,
     typer.Option(

@@ -25,6 +25,8 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 
+from neocog.errors import DeviceError
+
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
@@ -41,12 +43,24 @@ class WorkerDied(Exception):
 
 
 class Pool(Generic[Question, Answer]):
-    """`count` processes that each hold a copy of `work`, started at once and ended by `close`."""
+    """`count` processes that each hold a copy of `work`, started at once and ended by `close`.
+
+    Raises DeviceError where the system does not start so many.
+    """
 
     def __init__(self, work: Callable[[Question], Answer], count: int) -> None:
-        self._workers = [_start(work) for _ in range(count)]
+        self._workers: list[_Worker] = []
         self.close = weakref.finalize(self, _stop, self._workers)
         _pools.add(self)
+        try:
+            for _ in range(count):
+                self._workers.append(_start(work))
+        except OSError as error:
+            self.close()
+            raise DeviceError(
+                f"loader process {len(self._workers) + 1} of {count} cannot be started ({error.strerror}); "
+                "give fewer --workers"
+            ) from error
 
     def map(self, questions: Iterable[Question]) -> Iterator[Answer]:
         """The answers in order. Raises WorkerDied, or what `work` raised, with the worker's traceback noted.

@@ -34,11 +34,11 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
     DeviceError. When one process fails, the others end too, at the latest after `patience` seconds without a
     sign of life; and one of them says why, in one line: the rest leave by SystemExit.
     """
-    size = int(os.environ.get("WORLD_SIZE", "1"))
+    rank, size = _place()
     if size == 1:
         yield Peers(device)
         return
-    group, store = _join(int(os.environ["RANK"]), size, _own_device(device))
+    group, store = _join(rank, size, _own_device(device))
     watch = _Watch(store, group.rank, size, patience)
     try:
         yield group
@@ -54,8 +54,20 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
 
 def require_alone(verb: str) -> None:
     """Raise UsageError if torchrun started several processes: this verb would do the same in each."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if os.environ.get("WORLD_SIZE", "") not in ("", "1"):
         raise UsageError(f"{verb} works in one process: start it without torchrun")
+
+
+def _place() -> tuple[int, int]:
+    """The number of this process and how many there are, as torchrun says. Raises UsageError."""
+    if os.environ.get("WORLD_SIZE", "") in ("", "1"):
+        return 0, 1
+    usual = {"RANK": "", "WORLD_SIZE": "", "LOCAL_RANK": "0"}
+    words = {name: os.environ.get(name, word) for name, word in usual.items()}
+    if not all(word.isdecimal() for word in words.values()) or int(words["RANK"]) >= int(words["WORLD_SIZE"]):
+        told = ", ".join(f"{name}={word!r}" for name, word in words.items())
+        raise UsageError(f"the environment has {told}: start with torchrun, or unset WORLD_SIZE")
+    return int(words["RANK"]), int(words["WORLD_SIZE"])
 
 
 def _own_device(device: torch.device) -> torch.device:
