@@ -43,6 +43,7 @@ WITHIN_A_LAYER = {
     ("run", "plan"),
     ("run", "course"),
     ("course", "plan"),
+    ("course", "train"),
     ("run", "run_folder"),
     ("run", "train"),
     ("run_folder", "plan"),

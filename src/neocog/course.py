@@ -1,15 +1,27 @@
-"""What a run trains: the network alone, or the stages that lead to it."""
+"""What a run trains: the network alone, or the stages that lead to it; and what follows the last of them."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import nn
 
+from neocog.data.dataset import Dataset
+from neocog.data.loader import collate
 from neocog.defaults import BACKBONES
+from neocog.errors import DataError
 from neocog.parts.pretrain import CropClassifier
 from neocog.parts.stages import Course, Stage
 from neocog.plan import RunOptions
+from neocog.predict import STRIDE
+from neocog.reports import spaced
+from neocog.train import Training
+from neocog.transforms.recipes import evaluation_recipe
+from neocog.types import Batch
 from neocog.zoo import MODELS, Detector
 
 
@@ -30,3 +42,32 @@ def build_course(model: Detector, options: RunOptions) -> nn.Module:
         stages = first, *(replace(stage, share=stage.share * (1 - share)) for stage in stages)
         aside = {"crops": scores, **aside}
     return model if len(stages) == 1 else Course(model, stages, aside)
+
+
+def warm_up(model: Any, batch: Batch) -> None:
+    """One step of every stage, without its update: kernels compile. `model` is spoilt by it."""
+    model.train()
+    for number in range(len(model.stages) if isinstance(model, Course) else 1):
+        if isinstance(model, Course):
+            model.enter(number)
+        torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+
+
+MOST_FITTED = 1000
+"""Training pictures that R-CNN's SVMs learn from at most."""
+
+
+def complete(training: Training, model: Any, data: Dataset, options: RunOptions) -> None:
+    """Fit what gradients do not, such as R-CNN's SVMs, to the averaged weights of a finished training.
+
+    `model` is a copy of the network to work with; `data` the training pictures, used as they are judged.
+    """
+    recipe = evaluation_recipe(options.size)
+
+    def pictures() -> Iterator[Batch]:
+        for index in spaced(len(data), MOST_FITTED):
+            with suppress(DataError):  # the loader has told of it
+                yield collate([recipe(data[index])], stride=STRIDE).to(training.device)
+
+    model.eval().load_state_dict(training.result())
+    training.take(model.complete(pictures, options.training.seed))

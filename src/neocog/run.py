@@ -15,7 +15,7 @@ from torch import nn
 
 from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
-from neocog.course import build_course
+from neocog.course import build_course, complete, warm_up
 from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
@@ -24,11 +24,10 @@ from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
 from neocog.parts.heads import TwoLayerHead
-from neocog.parts.stages import Course
 from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
 from neocog.propose import find_all, with_proposals
-from neocog.reports import run_report, spaced
+from neocog.reports import run_report
 from neocog.run_folder import (
     DESCRIPTION,
     Kept,
@@ -41,15 +40,10 @@ from neocog.run_folder import (
     write_description,
 )
 from neocog.train import Step, Training, fit
-from neocog.transforms.recipes import evaluation_recipe
-from neocog.types import Batch
 from neocog.zoo import create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
-
-MOST_FITTED = 1000
-"""Training pictures that R-CNN's SVMs learn from at most."""
 
 REFUSALS = 3
 """Saves in a row that the disk may refuse; the last of them ends the run."""
@@ -203,6 +197,7 @@ class Run:
             )
         assert self.total_steps is not None  # the stream of a budget of time never ends
         self.training.step = self.total_steps
+        self.training.advance()
         evaluation, best = None, False
         if not self._stops() and self._owes_validation():
             evaluation, best = self._validate(self.training.step)
@@ -212,14 +207,10 @@ class Run:
 
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
-        model: Any = copy.deepcopy(self.training.model).train()
         with suppress(DataError):  # the picture cannot be read: the loader will say so
             recipe = self.options.augmentation.recipe(self.options.size)
-            batch = collate([recipe(self.data[0])], stride=STRIDE).to(self.machine.device)
-            for number in range(len(model.stages) if isinstance(model, Course) else 1):
-                if isinstance(model, Course):
-                    model.enter(number)
-                torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()  # type: ignore[no-untyped-call]
+            batch = collate([recipe(self.data[0])], stride=STRIDE)
+            warm_up(copy.deepcopy(self.training.model), batch.to(self.machine.device))
 
     def propose(self) -> Iterator[tuple[int, int]]:
         """Search for regions, where the model takes them from outside, before training: (done, all).
@@ -242,18 +233,8 @@ class Run:
 
     def _complete(self) -> None:
         """Fit what gradients do not (R-CNN's SVMs), on the averaged weights, once training is over."""
-        if not self._completes or self.training.progress() < 1 or bool(self.model.linear.fitted):
-            return
-        model: Any = copy.deepcopy(self.model).eval()
-        model.load_state_dict(self.training.result())
-        self.training.take(model.complete(self._pictures, self.options.training.seed))
-
-    def _pictures(self) -> Iterator[Batch]:
-        """Training pictures as they are judged, with their targets, one at a time."""
-        recipe = evaluation_recipe(self.options.size)
-        for index in spaced(len(self.data), MOST_FITTED):
-            with suppress(DataError):  # the loader has told of it
-                yield collate([recipe(self.data[index])], stride=STRIDE).to(self.machine.device)
+        if self._completes and self.training.progress() >= 1 and not self.model.linear.fitted:
+            complete(self.training, copy.deepcopy(self.model), self.data, self.options)
 
     def _disjoint(self) -> bool:
         """Whether validation pictures are kept apart from training: only then may they choose the weights."""
