@@ -51,7 +51,7 @@ def compare(
     test_split: str = "test",
     watch: Callable[[Run, str], Iterable[Moment]] = _drain,
 ) -> Iterator[Trial]:
-    """Train every plan with every seed, test each, and write `compare.json` and `report.html`.
+    """Train every plan with every seed, test each, and write `compare.json` (after each) and `report.html`.
 
     Budgets count optimisation only, pre-training included; compilation, the search for regions, validation
     and test are outside. Each training is a run folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and
@@ -80,9 +80,9 @@ def compare(
                 _peak_memory_mb(),
             )
             trials.append(trial)
+            table = tabulate(trials)  # after each: what follows may fail
+            write_atomic(out / "compare.json", json.dumps(table, indent=2) + "\n")
             yield trial
-    table = tabulate(trials)
-    write_atomic(out / "compare.json", json.dumps(table, indent=2) + "\n")
     tests: dict[str, Evaluation] = {}
     for trial in trials:
         tests.setdefault(trial.options.model, trial.test)  # the first seed stands for all in pictures
