@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from neocog.data.builder import Builder
-from neocog.data.coco_files import find_image, home_of, image_folders, json_files, split_token
-from neocog.data.files import children, divide, in_order, is_image, is_title, printable
+from neocog.data.coco_files import (
+    find_image,
+    home_of,
+    image_folders,
+    json_files,
+    spare_folders,
+    split_token,
+    unused_files,
+)
+from neocog.data.files import children, divide, images_below, in_order, is_image, is_title, printable
 from neocog.data.json_file import read_json
 from neocog.data.judge import MOST_COORDINATE
+from neocog.data.places import note_uncovered
 from neocog.data.records import ImageDataset
 from neocog.data.report import Report
 from neocog.errors import DataError
@@ -74,6 +83,7 @@ def read(root: Path, split: str) -> ImageDataset:
         builder.stray(source, number, "unknown image_id", _shown(annotation.get("image_id")), label)
 
     _note_unlisted(home, folders, set(names), report, "" if len(files) == 1 else split)
+    _note_unused(root, home, files, list(filter(None, names)), report)
     _note_repeated(source, [names[at] for at in chosen], annotations, report)
     _stop_if_swapped(builder, source)
     return ImageDataset(home, "coco", split, classes, builder.build(), report)
@@ -221,6 +231,26 @@ def _note_unlisted(
                 place = name if folder == "." else f"{folder}/{name}"
                 if is_image(name) and place not in known:
                     report.note(place, "", "image without annotation", "not used")
+
+
+def _note_unused(root: Path, home: Path, files: dict[str, Path], names: list[str], report: Report) -> None:
+    """JSON files, and images in folders, that are no split's. Other splits are read only if need be."""
+    for name in unused_files(root, files.values()):
+        report.note(name, "", "JSON file of no split", "not used")
+    spare = spare_folders(home, files) if root.is_dir() and "" not in files else []
+    if any(images_below(home / folder) for folder in spare):
+        others = [place for split, path in files.items() for place in _image_names(home, path, split)]
+        note_uncovered(home, spare, [*names, *others], report)
+
+
+def _image_names(home: Path, path: Path, split: str) -> list[str]:
+    """The images that a split's file names; none where it is damaged, which its own reading tells."""
+    try:
+        images, _, _ = _tables(path, read_json(path))
+    except DataError:
+        return []
+    folders = image_folders(home, path, split)
+    return [name for image in images if (name := find_image(home, folders, image.get("file_name")))]
 
 
 def _note_repeated(source: str, names: list[str | None], annotations: list[Any], report: Report) -> None:

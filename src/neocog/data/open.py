@@ -85,9 +85,19 @@ def find_format(root: Path, format: str | None = None) -> str:
         return found[0]
     if found:
         raise DataError(f"{printable(root)}: more than one format found (say which: {', '.join(found)})")
-    below = [name for name in children(root) if any(reader.finds(root / name) for reader in READERS.values())]
+    below = [
+        name for name in children(root) if any(_finds(reader, root / name) for reader in READERS.values())
+    ]
     hint = f"did you mean {printable(root / below[0])}? " if below else ""
     raise DataError(f"{printable(root)}: no known layout found ({hint}known layouts: {known})")
+
+
+def _finds(reader: Reader, path: Path) -> bool:
+    """Whether a folder is of a format, faults and all."""
+    try:
+        return reader.finds(path)
+    except DataError:
+        return True
 
 
 def _joined(first: ImageDataset, second: ImageDataset) -> ImageDataset:

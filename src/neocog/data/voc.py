@@ -8,6 +8,7 @@ legal box one pixel wide. Files written 0-based (xmin = 0) are read as they stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import lru_cache
@@ -21,6 +22,7 @@ from neocog.data.files import (
     Stems,
     children,
     divide,
+    images_below,
     in_order,
     is_image,
     is_inside,
@@ -30,6 +32,7 @@ from neocog.data.files import (
     reason_of,
     split_name,
 )
+from neocog.data.places import UNUSED, note_uncovered, one_place
 from neocog.data.records import ImageDataset
 from neocog.data.report import Report
 from neocog.data.voc_xml import Annotation, load
@@ -70,6 +73,7 @@ def read(root: Path, split: str) -> ImageDataset:
     pairs = _pairs(root, parts, split, report)
     annotations = [_load(root, xml) for _, xml in pairs]
     classes = _classes(root, parts, split, annotations)
+    _note_places(root, parts, classes, report)
     builder = Builder(root, classes, report, "object {}")
     labels = {name: label for label, name in enumerate(classes)}
     for (image, xml), annotation in zip(pairs, annotations, strict=True):
@@ -89,8 +93,8 @@ def _parts(root: Path) -> dict[str, _Part]:
     for xml, images in product(("Annotations", "annotations"), ("JPEGImages", "images", "Images")):
         if xml in names and images in names and _xml_names(root / xml):
             return {"": _Part(images, xml, _lists(root))}
-    folders = {split_name(name): name for name in names if split_name(name) in ORDER}
-    folders = {split: name for split, name in folders.items() if _xml_names(root / name)}
+    named = [name for name in names if split_name(name) in ORDER and _xml_names(root / name)]
+    folders = one_place(root, ((split_name(name), name, name) for name in named))
     if folders:
         return {split: _Part(name, name, {}) for split, name in folders.items()}
     if _xml_names(root) and any(is_image(name) for name in names):
@@ -100,12 +104,39 @@ def _parts(root: Path) -> dict[str, _Part]:
 
 def _lists(root: Path) -> dict[str, str]:
     """Split -> list file. `<class>_<split>.txt` files, which VOC has beside them, are no splits."""
-    stems = [name[:-4] for name in children(root / "ImageSets" / "Main") if name.endswith(".txt")]
-    return {
-        split_name(stem): f"ImageSets/Main/{stem}.txt"
-        for stem in stems
-        if not ("_" in stem and split_name(stem.rpartition("_")[2]) in ORDER)
-    }
+    stems = [stem for stem in _list_stems(root) if not _of_class(stem)]
+    return one_place(
+        root, ((split_name(stem), f"{stem}.txt", f"ImageSets/Main/{stem}.txt") for stem in stems)
+    )
+
+
+def _list_stems(root: Path) -> list[str]:
+    return [name[:-4] for name in children(root / "ImageSets" / "Main") if name.endswith(".txt")]
+
+
+def _of_class(stem: str) -> str:
+    """The class of a `<class>_<split>` list; empty for any other."""
+    name, _, split = stem.rpartition("_")
+    return name if split_name(split) in ORDER else ""
+
+
+def _note_places(root: Path, parts: dict[str, _Part], classes: Sequence[str], report: Report) -> None:
+    """Lists of no class and no split; images in folders that no split reads."""
+    for stem in _list_stems(root) if "" in parts else ():
+        if _of_class(stem) and _of_class(stem) not in classes:
+            name = stem.rpartition("_")[2]
+            report.note(
+                f"ImageSets/Main/{stem}.txt", "", "list of no class and no split", f"name it {name}.txt"
+            )
+    whole = parts.get("")
+    deep = [name for name in images_below(root / whole.images) if "/" in name] if whole else []
+    for name in deep:
+        place = PurePosixPath(whole.images if whole else "", name).as_posix()
+        report.note(place, "", UNUSED, "not used; it lies in a subfolder")
+    if not whole:
+        read = {part.images for part in parts.values()}
+        spare = [name for name in children(root) if split_name(name) in ORDER and name not in read]
+        note_uncovered(root, spare, (), report)
 
 
 def _pairs(root: Path, parts: dict[str, _Part], split: str, report: Report) -> list[Pair]:
