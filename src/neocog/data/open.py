@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from neocog.data import coco, voc, yolo
 from neocog.data.dataset import Dataset
 from neocog.data.files import children, printable, split_name
 from neocog.data.records import ImageDataset
-from neocog.errors import DataError
+from neocog.errors import DataError, UsageError
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -69,13 +69,28 @@ def splits_of(path: str | Path, format: str | None = None) -> tuple[str, ...]:
     return READERS[find_format(root, format)].splits(root)
 
 
+def covers(opened: Mapping[str, ImageDataset], trainval: ImageDataset) -> bool:
+    """Whether a `trainval` is nothing but the train and val that were opened too."""
+    if not {"train", "val"} <= set(opened):
+        return False
+    parts = [opened["train"], opened["val"]]
+    known = {data.identity(index) for data in parts for index in range(len(data))}
+    seen = sum(data.report.files_seen for data in parts)
+    return trainval.report.files_seen <= seen and all(
+        trainval.identity(index) in known for index in range(len(trainval))
+    )
+
+
 def find_format(root: Path, format: str | None = None) -> str:
-    """The format's name, by looking. Raises DataError, naming the layouts that are known."""
+    """The format's name, by looking.
+
+    Raises DataError, naming the layouts that are known; UsageError for a format asked for that is none.
+    """
     known = "; ".join(reader.layout for reader in READERS.values())
+    if format is not None and format not in READERS:
+        raise UsageError(f"format '{printable(format)}' is not known (known: {', '.join(READERS)})")
     if not root.exists():
         raise DataError(f"{printable(root)}: no such file or folder")
-    if format is not None and format not in READERS:
-        raise DataError(f"{printable(root)}: format '{format}' is not known (known: {', '.join(READERS)})")
     if root.is_file() and root.suffix.lower() in ARCHIVES:
         raise DataError(f"{printable(root)}: an archive (unpack it and give the folder)")
     if root.is_dir() and not children(root):
