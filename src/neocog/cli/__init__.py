@@ -24,6 +24,8 @@ _UsageMistake: type[Exception] = typer.BadParameter.__bases__[0]
 """What typer raises for a wrong command line. It is public only as the parent of `BadParameter`."""
 
 _DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG}
+_REFUSED = {errno.ENAMETOOLONG, errno.EACCES, errno.EPERM}
+"""What looking at a path of the command line raises where no such path can be, or none may look."""
 
 app = typer.Typer(
     help="The convolutional vision family: train, measure, compare and look inside.",
@@ -97,6 +99,8 @@ def _explain(error: Exception) -> int:
         return _fail(f"{_message(error)} (see {command} --help)", UsageError.exit_code)
     if isinstance(error, OSError) and error.errno in _DISK:
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}", DiskError.exit_code)
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        return _fail(f"{error.filename or 'a path'}: {error.strerror}", UsageError.exit_code)
     name = type(error).__name__
     return _fail(f"{name}: {error} (a bug of ours; --debug shows the traceback)", 1)
 

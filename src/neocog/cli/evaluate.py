@@ -61,13 +61,15 @@ def _evaluate(
 ) -> None:
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
+    from neocog.data.files import data_errors
     from neocog.data.open import open_data
-    from neocog.errors import UsageError
+    from neocog.errors import CheckpointError, UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.predict import load
 
-    predictor = load(run, peers.device, precision)
+    with data_errors(run, CheckpointError):
+        predictor = load(run, peers.device, precision)
     description = run / "run.json"
     if data is None:
         if not description.exists():

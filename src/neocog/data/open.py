@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from neocog.data import coco, voc, yolo
 from neocog.data.dataset import Dataset
-from neocog.data.files import children, printable, split_name
+from neocog.data.files import children, data_errors, printable, split_name
 from neocog.data.records import ImageDataset
 from neocog.errors import DataError, UsageError
 
@@ -53,11 +53,12 @@ def open_data(
 def read_split(root: Path, format: str, split: str) -> ImageDataset:
     """One split, not yet judged. Raises DataError for an unknown split."""
     reader, name = READERS[format], split_name(split)
-    available = reader.splits(root)
-    if name in available:
-        return reader.read(root, name)
-    if name == "trainval" and {"train", "val"} <= set(available):
-        return _joined(reader.read(root, "train"), reader.read(root, "val"))
+    with data_errors(root):
+        available = reader.splits(root)
+        if name in available:
+            return reader.read(root, name)
+        if name == "trainval" and {"train", "val"} <= set(available):
+            return _joined(reader.read(root, "train"), reader.read(root, "val"))
     raise DataError(f"{printable(root)}: no split '{printable(split)}' (there are: {', '.join(available)})")
 
 
@@ -66,7 +67,8 @@ def splits_of(path: str | Path, format: str | None = None) -> tuple[str, ...]:
     if isinstance(path, str) and path.partition(":")[0] == "scenes":
         return ("train", "val", "test")
     root = Path(path)
-    return READERS[find_format(root, format)].splits(root)
+    with data_errors(root):
+        return READERS[find_format(root, format)].splits(root)
 
 
 def covers(opened: Mapping[str, ImageDataset], trainval: ImageDataset) -> bool:
@@ -86,9 +88,14 @@ def find_format(root: Path, format: str | None = None) -> str:
 
     Raises DataError, naming the layouts that are known; UsageError for a format asked for that is none.
     """
-    known = "; ".join(reader.layout for reader in READERS.values())
     if format is not None and format not in READERS:
         raise UsageError(f"format '{printable(format)}' is not known (known: {', '.join(READERS)})")
+    with data_errors(root):
+        return _look(root, format)
+
+
+def _look(root: Path, format: str | None) -> str:
+    known = "; ".join(reader.layout for reader in READERS.values())
     if not root.exists():
         raise DataError(f"{printable(root)}: no such file or folder")
     if root.is_file() and root.suffix.lower() in ARCHIVES:
