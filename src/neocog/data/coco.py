@@ -33,6 +33,9 @@ from neocog.errors import DataError
 
 LAYOUT = "COCO (annotations/instances_train.json + images, train/_annotations.coco.json, or a JSON file)"
 
+MOST_OBJECTS = 20_000
+"""In one image, and of no image: beyond it a file is taken for no data."""
+
 LEAST_AREA = 1e-6
 """Square pixels. What is less is no area, and float32 would make it none at all."""
 
@@ -74,9 +77,14 @@ def read(root: Path, split: str) -> ImageDataset:
         chosen = [at for at in chosen if homes[at] == split]
 
     owned, strays = _by_image(images, annotations)
+    if len(strays) > max(MOST_OBJECTS, len(annotations) // 2):
+        raise DataError(
+            f"{printable(path)}: {len(strays)} of {len(annotations)} annotations name no image in it"
+        )
     for at in chosen:
-        _enter_image(builder, images[at], names[at], source, f"images[{at}]")
-        for number, annotation in owned[images[at]["id"]]:
+        entries = owned[images[at]["id"]]
+        _enter_image(builder, images[at], names[at], source, f"images[{at}]", len(entries))
+        for number, annotation in entries:
             _enter(builder, source, number, annotation, labels)
     for number, annotation in strays if split == "train" or not divided else ():
         label = labels.get(_key(annotation.get("category_id")))
@@ -170,7 +178,12 @@ def _by_image(
     return owned, strays
 
 
-def _enter_image(builder: Builder, image: dict[str, Any], name: str | None, source: str, record: str) -> None:
+def _enter_image(
+    builder: Builder, image: dict[str, Any], name: str | None, source: str, record: str, count: int
+) -> None:
+    if name is not None and count > MOST_OBJECTS:
+        builder.skip(name, f"more than {MOST_OBJECTS} annotations of one image", str(count), record)
+        return
     if name is None:
         remedy = f"{_shown(image.get('file_name'))} of image id {_shown(image['id'])}"
         builder.skip(source, "file_name leads outside root, or is no name", remedy, record)
@@ -189,6 +202,9 @@ def _enter(
 ) -> None:
     """One annotation of the last image into the builder."""
     label = labels.get(_key(annotation.get("category_id")))
+    if not builder.usable:
+        builder.drop(number, "", label=label)  # counted with its image
+        return
     box, crowd = _box(annotation.get("bbox")), annotation.get("iscrowd", 0)
     if label is None:
         builder.drop(number, "unknown category_id", _shown(annotation.get("category_id")))

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import product
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -39,6 +38,10 @@ from neocog.data.voc_xml import Annotation, load
 from neocog.errors import DataError
 
 LAYOUT = "VOC (JPEGImages + Annotations/*.xml [+ ImageSets/Main/train.txt], or *.xml beside the images)"
+
+MOST_HINTS = 20  # unknown names that get a nearest one
+MOST_HINTED = 200  # classes that are looked through for it
+_ABSENT = "not in classes.txt or the training split"
 
 Pair = tuple[str, str]
 """An image and its XML file, relative to the root."""
@@ -75,9 +78,9 @@ def read(root: Path, split: str) -> ImageDataset:
     classes = _classes(root, parts, split, annotations)
     _note_places(root, parts, classes, report)
     builder = Builder(root, classes, report, "object {}")
-    labels = {name: label for label, name in enumerate(classes)}
+    labels, unknown = {name: label for label, name in enumerate(classes)}, _Unknown(classes)
     for (image, xml), annotation in zip(pairs, annotations, strict=True):
-        _enter(builder, image, xml, annotation, labels)
+        _enter(builder, image, xml, annotation, labels, unknown)
     return ImageDataset(root, "voc", split, classes, builder.build(), report)
 
 
@@ -213,7 +216,12 @@ def _classes(
 
 
 def _enter(
-    builder: Builder, image: str, xml: str, annotation: Annotation | DataError, labels: dict[str, int]
+    builder: Builder,
+    image: str,
+    xml: str,
+    annotation: Annotation | DataError,
+    labels: dict[str, int],
+    unknown: _Unknown,
 ) -> None:
     """One image and its objects into the builder."""
     if isinstance(annotation, DataError):
@@ -227,7 +235,7 @@ def _enter(
     for number, item in enumerate(annotation.objects, 1):
         label = labels.get(item.name)
         if label is None:
-            builder.drop(number, *_unknown(item.name, builder.classes))
+            builder.drop(number, *unknown(item.name))
             continue
         if item.corners is None:
             builder.drop(number, item.fault, label=label)
@@ -245,12 +253,18 @@ def _edge(value: float) -> float:
     return 0.0 if 0 <= value < 1 else value - 1
 
 
-@lru_cache(4096)
-def _unknown(name: str, classes: tuple[str, ...]) -> tuple[str, str]:
-    """Reason and remedy for a name outside the class list."""
-    if not name:
-        return "object without <name>", ""
-    folded = {known.casefold(): known for known in classes}
-    close = get_close_matches(name[:80].casefold(), folded, 1)
-    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
-    return f"unknown class '{name[:40]}'", f"not in classes.txt or the training split{hint}"
+class _Unknown:
+    """Reason and remedy for names outside the class list; a nearest one costs time, so few get it."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._folded = {known.casefold(): known for known in classes[:MOST_HINTED]}
+        self._told: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, name: str) -> tuple[str, str]:
+        if not name:
+            return "object without <name>", ""
+        if name not in self._told and len(self._told) < MOST_HINTS:
+            close = get_close_matches(name[:80].casefold(), self._folded, 1)
+            hint = f"; did you mean '{self._folded[close[0]]}'?" if close else ""
+            self._told[name] = f"unknown class '{name[:40]}'", f"{_ABSENT}{hint}"
+        return self._told.get(name, (f"unknown class '{name[:40]}'", _ABSENT))

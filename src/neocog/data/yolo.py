@@ -41,7 +41,9 @@ from neocog.errors import DataError
 
 LAYOUT = "YOLO (images/train + labels/train, train/images + train/labels, or *.txt by the images; data.yaml)"
 MOST_LABELS = 16 << 20
-"""Bytes of one image's file: 300,000 lines."""
+"""Bytes of one image's file."""
+MOST_LINES = 20_000
+"""Of one image's file: so many objects has none."""
 
 NOT_LABELS = ("classes.txt", "notes.txt", "readme")
 
@@ -115,7 +117,10 @@ def _lines(path: Path) -> list[str]:
     """Raises FileNotFoundError when there is no such file, DataError when it is not text."""
     if not os.path.lexists(path):
         raise FileNotFoundError(path)
-    return text_lines(path, MOST_LABELS)
+    lines = text_lines(path, MOST_LABELS)
+    if len(lines) > MOST_LINES:
+        raise DataError(f"{printable(path)}: more than {MOST_LINES} lines for one image")
+    return lines
 
 
 def _enter(builder: Builder, name: str) -> int:
