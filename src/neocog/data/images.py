@@ -176,6 +176,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
                 if image.width * image.height != header.width * header.height:
                     raise ValueError("damaged header (two sizes)")
                 image.load()
+                _scale_clear(image, header.depth)
                 return _to_rgb(image)
     except UnidentifiedImageError as error:
         raise ValueError(f"damaged {header.format} header") from error
@@ -187,6 +188,18 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
         if isinstance(error, ValueError) and not cut:
             raise ValueError(reason) from error
         raise ValueError("truncated" if cut else f"damaged {header.format} ({reason})") from error
+
+
+def _scale_clear(image: Image.Image, depth: int) -> None:
+    """The transparent colour of a PNG in the eight bits that Pillow gives its pixels, not the file's own.
+
+    Of 16 bits a colour Pillow keeps the upper eight; the lower cannot be told apart any more.
+    """
+    clear = image.info.get("transparency")
+    if depth in (2, 4) and image.mode == "L" and isinstance(clear, int):
+        image.info["transparency"] = clear * 255 // ((1 << depth) - 1)
+    elif depth == 16 and image.mode == "RGB" and isinstance(clear, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

@@ -33,7 +33,7 @@ from neocog.data.files import (
 )
 from neocog.data.places import UNUSED, note_uncovered, one_place
 from neocog.data.records import ImageDataset
-from neocog.data.report import Report
+from neocog.data.report import MOST_LOST, Report
 from neocog.data.voc_xml import Annotation, load
 from neocog.errors import DataError
 
@@ -81,7 +81,16 @@ def read(root: Path, split: str) -> ImageDataset:
     labels, unknown = {name: label for label, name in enumerate(classes)}, _Unknown(classes)
     for (image, xml), annotation in zip(pairs, annotations, strict=True):
         _enter(builder, image, xml, annotation, labels, unknown)
+    _stop_if_swapped(builder)
     return ImageDataset(root, "voc", split, classes, builder.build(), report)
+
+
+def _stop_if_swapped(builder: Builder) -> None:
+    """One file may be in error; where many swap the sides of their pictures, the boxes are suspect."""
+    count, images = len(builder.swapped), builder.report.files_used
+    if count > MOST_LOST * images:
+        swapped = f"{count} of {images} files swap width and height, so their boxes are suspect"
+        builder.report.stops.append(f"{swapped}: {', '.join(builder.swapped[:5])}")
 
 
 def _xml_names(folder: Path) -> list[str]:
