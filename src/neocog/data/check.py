@@ -157,9 +157,8 @@ def check(
 
 def _is_same(first: tuple[str, str], second: tuple[str, str]) -> bool:
     """Whether two (split, name) are one picture of train or val and of the trainval that holds both."""
-    return (
-        first[1] == second[1] and "trainval" in (first[0], second[0]) and "test" not in (first[0], second[0])
-    )
+    splits = {first[0], second[0]}
+    return first[1] == second[1] and splits in ({"train", "trainval"}, {"val", "trainval"})
 
 
 def _no_train(root: Path, found: list[SplitCheck]) -> str | None:

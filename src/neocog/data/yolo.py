@@ -92,16 +92,23 @@ def read(root: Path, split: str) -> ImageDataset:
 
 
 def _classes(layout: Layout, report: Report) -> tuple[str, ...]:
-    """From data.yaml, `classes.txt` (or `obj.names`), else as many numbers as the labels use."""
+    """From data.yaml, `classes.txt` (or `obj.names`), else numbers: as many as `nc` says or the labels use."""
     if layout.config and layout.config.names:
         return layout.config.names
+    count = layout.config.count if layout.config else None
     for name in CLASS_FILES:
         if (layout.home / name).is_file():
-            return read_classes(layout.home / name)
-    report.note(".", "", "no class names given", "numbers from the labels are used")
-    images = [name for split in layout.sources for name in layout.images(split)]
-    highest = max((_highest(layout.home / label_path(name)) for name in images), default=-1)
-    return tuple(str(label) for label in range(highest + 1))
+            names = read_classes(layout.home / name)
+            if count not in (None, len(names)):
+                file = printable(layout.home / name)
+                raise DataError(f"{file}: {len(names)} names, but nc in data.yaml is {count} (correct one)")
+            return names
+    source = "nc in data.yaml" if count else "the labels"
+    report.note(".", "", "no class names given", f"numbers from {source} are used")
+    if not count:
+        images = [name for split in layout.sources for name in layout.images(split)]
+        count = 1 + max((_highest(layout.home / label_path(name)) for name in images), default=-1)
+    return tuple(str(label) for label in range(count))
 
 
 def _highest(path: Path) -> int:

@@ -18,6 +18,7 @@ NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_TEXT = 1 << 17
 """Bytes: 5,000 names and more. PyYAML takes 2.5 seconds for so many brackets or commas."""
 MOST_COUNT = 10**9
+MOST_CLASSES = 10_000
 SPLIT_KEYS = ("train", "val", "valid", "validation", "trainval", "test")
 
 
@@ -27,6 +28,7 @@ class Config:
 
     path: Path
     names: tuple[str, ...] | None  # None: not given
+    count: int | None  # of classes, where no names are given
     sources: dict[str, list[str]]  # split -> folders or lists of images, relative to the file's folder
     missing: dict[str, str]  # split -> why it has no place, where the file names one that is not there
 
@@ -87,10 +89,12 @@ def read_config(path: Path) -> Config:
         raise DataError(f"{printable(path)}: no names (a data.yaml has 'names', and 'train' and 'val' paths)")
     names = _names(path, document.get("names"))
     count = document.get("nc")
+    if names is None and count is not None and not (type(count) is int and 0 < count <= MOST_CLASSES):
+        raise DataError(f"{printable(path)}: nc is no number of 1 to {MOST_CLASSES} classes (correct it)")
     if names is not None and type(count) is int and count != len(names):
         count = max(-MOST_COUNT, min(count, MOST_COUNT))  # Python shows no number of 5,000 digits
         raise DataError(f"{printable(path)}: nc is {count}, but there are {len(names)} names (correct one)")
-    return Config(path, names, *_sources(path, document))
+    return Config(path, names, None if names else count, *_sources(path, document))
 
 
 def _names(path: Path, value: Any) -> tuple[str, ...] | None:

@@ -90,8 +90,8 @@ def picture_folders(layout: Layout, images: Sequence[str]) -> list[str]:
     entries = [*images, *(place for places in layout.sources.values() for place in places)]
     tops = dict.fromkeys(place.partition("/")[0] for place in entries)
     folders = [top for top in tops if top not in ("", ".", "..") and os.path.isdir(layout.home / top)]  # noqa: PTH112
-    like = [f"{name}/images" for name in children(layout.home) if "images" in children(layout.home / name)]
-    return [*folders, *like, "."]
+    like = [f"{name}/images" for name in children(layout.home)]
+    return [*folders, *(place for place in like if os.path.isdir(layout.home / place)), "."]  # noqa: PTH112
 
 
 def _split(name: str) -> str:
