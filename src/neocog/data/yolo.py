@@ -92,7 +92,7 @@ def read(root: Path, split: str) -> ImageDataset:
 
 
 def _classes(layout: Layout, report: Report) -> tuple[str, ...]:
-    """From data.yaml, `classes.txt` (or `obj.names`), else numbers: as many as `nc` says or the labels use."""
+    """From data.yaml, `classes.txt` (or `obj.names`), else numbers: those of `nc`, or of the labels."""
     if layout.config and layout.config.names:
         return layout.config.names
     count = layout.config.count if layout.config else None
