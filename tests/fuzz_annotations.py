@@ -158,8 +158,12 @@ def check_all(root: Path) -> None:
     text.encode("utf-8", "backslashreplace")
 
 
+class Hangs(BaseException):
+    """A case takes too long. No Exception and no OSError: readers turn those into reasons."""
+
+
 def _too_long(signum: int, frame: FrameType | None) -> None:
-    raise TimeoutError(f"hangs: more than {MOST_SECONDS:.0f} s")
+    raise Hangs(f"more than {MOST_SECONDS:.0f} s")
 
 
 @dataclass
@@ -201,7 +205,7 @@ def _one(books: Books, targets: Sequence[Target], keep: Path | None) -> None:
         signal.setitimer(timer, seconds)
     try:
         reason = outcome(target, books.done % EVERY == 0)
-    except Exception as error:  # whatever else gets out is what this program looks for
+    except (Exception, Hangs) as error:  # whatever else gets out is what this program looks for
         failure = f"{type(error).__name__}: {error}"[:500]
     finally:
         for _, timer, _ in ALARMS:

@@ -43,6 +43,8 @@ class Tiny(nn.Module):
     """Convolution, BatchNorm, one score a picture: a detector that finds one box everywhere."""
 
     task = Task.DETECT
+    search = None
+    options = MODELS["faster-rcnn"].options("compact", 64)
 
     def __init__(self) -> None:
         super().__init__()

@@ -37,12 +37,12 @@ def jpeg(image: Image.Image, **options: object) -> bytes:
     return encode(image, "JPEG", quality=90, **options)
 
 
-def cut(share: float, format: str = "JPEG", **options: object) -> Code:
-    """The first part of a file."""
+def cut(share: float, format: str = "JPEG", end: bytes = b"", **options: object) -> Code:
+    """The first part of a file, and what follows it."""
 
     def code(image: Image.Image) -> bytes:
         data = encode(image, format, **options)
-        return data[: int(share * len(data))]
+        return data[: int(share * len(data))] + end
 
     return code
 

@@ -204,6 +204,10 @@ BYTES = [
         for share in (2, 30, 60, 90, 98)
     ),
     skip("02-progressive", "progressive JPEG cut", ".jpg", cut(0.7, progressive=True), "truncated"),
+    skip("02-restarts", "JPEG cut between restarts", ".jpg", cut(0.6, restart_marker_blocks=1), "truncated"),
+    skip(
+        "02-closed", "JPEG cut, closed again", ".jpg", cut(0.6, end=b"\xff\xd9"), "truncated", decoding=True
+    ),
     fine(
         "03-no-end", "JPEG without its end marker", ".jpg", lambda i: jpeg(i)[:-2], "without its end marker"
     ),

@@ -138,6 +138,13 @@ def test_convert_is_strict_when_asked(tmp_path: Path, capsys: pytest.CaptureFixt
         (["data", "scenes", "{new}", "--format", "coca"], 2, "coco"),
         (["data", "scenes", "{new}", "--level", "hrad"], 3, "scenes:hard"),
         (["data", "convert", "{new}", "{new}", "--format", "voc"], 3, "no such file or folder"),
+        (
+            ["data", "convert", "{used}", "{new}", "--format", "voc", "--from", "coca"],
+            2,
+            "'coca' is not known",
+        ),
+        (["data", "check", "{used}", "--format", "tfrecord"], 2, "'tfrecord' is not known"),
+        (["data", "check", "scenes"], 3, "generated data need no check"),
     ],
 )
 def test_what_cannot_be_written(

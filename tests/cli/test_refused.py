@@ -12,7 +12,7 @@ from neocog.cli import main
 from neocog.data.scenes import Scenes
 from neocog.data.workers import Pool
 from neocog.data.write import write_dataset
-from neocog.errors import DeviceError
+from neocog.errors import CheckpointError, DataError, DeviceError, NeocogError, UsageError
 
 LONG = "a" * 300
 
@@ -33,26 +33,26 @@ def one_line(words: list[str], code: int, capfd: pytest.CaptureFixture[str]) -> 
 
 
 @pytest.mark.parametrize(
-    "words",
+    ("words", "code"),
     [
-        ["data", "check", LONG],
-        ["data", "scenes", LONG],
-        ["data", "convert", "DATA", LONG, "--format", "voc"],
-        ["train", "faster-rcnn", "--data", LONG, "--out", "OUT"],
-        ["train", "faster-rcnn", "--data", "DATA", "--out", LONG],
-        ["train", "faster-rcnn", "--data", "DATA", "--out", "OUT", "--weights", f"{LONG}.pt"],
-        ["evaluate", LONG],
-        ["predict", LONG, "x.png", "--out", "OUT"],
-        ["models", "--json", LONG],
-        ["convert-weights", "DATA/classes.txt", LONG],
+        (["data", "check", LONG], DataError),
+        (["data", "scenes", LONG], UsageError),
+        (["data", "convert", "DATA", LONG, "--format", "voc"], UsageError),
+        (["train", "faster-rcnn", "--data", LONG, "--out", "OUT"], DataError),
+        (["train", "faster-rcnn", "--data", "DATA", "--out", LONG], UsageError),
+        (["train", "faster-rcnn", "--data", "DATA", "--out", "OUT", "--weights", f"{LONG}.pt"], UsageError),
+        (["evaluate", LONG], CheckpointError),
+        (["predict", LONG, "x.png", "--out", "OUT"], CheckpointError),
+        (["models", "--json", LONG], UsageError),
+        (["convert-weights", "DATA/classes.txt", LONG], UsageError),
     ],
-    ids=lambda words: " ".join(words).replace(LONG, "LONG"),
+    ids=lambda words: " ".join(words).replace(LONG, "LONG") if isinstance(words, list) else "",
 )
 def test_a_name_too_long_for_the_system(
-    words: list[str], data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    words: list[str], code: type[NeocogError], data: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     words = [word.replace("DATA", str(data)).replace("OUT", str(tmp_path / "out")) for word in words]
-    assert "file name too long" in one_line(words, 2, capfd).lower()
+    assert "file name too long" in one_line(words, code.exit_code, capfd).lower()
     assert not (tmp_path / "out").exists()
 
 

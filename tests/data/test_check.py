@@ -118,3 +118,55 @@ def test_it_goes_into_json(tmp_path: Path) -> None:
 def test_generated_data_need_no_check() -> None:
     with pytest.raises(DataError, match="scenes:std: generated data need no check"):
         check("scenes:std")
+
+
+def lists(root: Path, **entries: range) -> Path:
+    """VOC data of twenty pictures with lists of them."""
+    write_voc(root, {"train": many(20)})
+    for split, numbers in entries.items():
+        (root / f"ImageSets/Main/{split}.txt").write_text("".join(f"p{number}\n" for number in numbers))
+    return root
+
+
+def test_trainval_is_checked_unless_train_and_val_cover_it(tmp_path: Path) -> None:
+    alone = lists(tmp_path / "a", train=range(10), trainval=range(15), test=range(15, 20))
+    result = check(alone)
+    assert {s.split: s.images for s in result.splits} == {"train": 10, "trainval": 15, "test": 5}
+    assert result.leaks == [] and result.flags() == " --val-split none"
+    covered = lists(tmp_path / "b", train=range(10), val=range(10, 15), trainval=range(15))
+    assert [s.split for s in check(covered).splits] == ["train", "val"]
+    more = lists(tmp_path / "c", train=range(10), val=range(10, 15), trainval=range(16))
+    assert [s.split for s in check(more).splits] == ["train", "val", "trainval"]
+    leak = lists(tmp_path / "d", train=range(10), val=range(9, 15), test=range(1))
+    assert [pair[1].partition("/")[0] for pair in check(leak).leaks] == ["test", "val"]
+
+
+def test_a_picture_that_only_trainval_has_bad(tmp_path: Path) -> None:
+    root = lists(tmp_path / "a", train=range(10), trainval=range(20))
+    (root / "JPEGImages/p19.png").write_bytes(b"")
+    assert "JPEGImages/p19.png: empty file (file left out)" in check(root).lines()
+
+
+def test_nothing_to_train_on_stops(tmp_path: Path) -> None:
+    result = check(write_voc(tmp_path / "pets", {"test": many(3)}))
+    assert result.stop == f"{tmp_path / 'pets'}: no split to train on (there are: test)"
+
+
+def test_a_split_that_lies_nowhere_stops(tmp_path: Path) -> None:
+    root = write_yolo(tmp_path / "pets", {"train": many(3), "val": many(3)}, ["cat"])
+    config = root / "data.yaml"
+    config.write_text(config.read_text().replace("val: images/val", "val: images/vall"))
+    stop = check(root).stopped()
+    assert stop is not None and "data.yaml: val: no such folder or list: images/vall" in stop
+
+
+def test_flags_that_training_needs(tmp_path: Path) -> None:
+    world = {"train": many(3), "val": many(3), "trainval": many(3), "test": many(3)}
+    flags = {
+        "train val": "",
+        "train": " --val-split none",
+        "trainval test": " --train-split trainval --val-split none",
+    }
+    for names, flag in flags.items():
+        root = write_yolo(tmp_path / names, {name: world[name] for name in names.split()}, ["cat"])
+        assert check(root).flags() == flag and check(root).stopped() is None

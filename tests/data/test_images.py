@@ -216,6 +216,38 @@ def test_palettes_and_single_bits() -> None:
     np.testing.assert_array_equal(decode_image(encode(bits, "PNG"))[0, :, 0], [255, 0])
 
 
+@pytest.mark.parametrize(
+    ("depth", "colour", "row", "clear", "opaque"),
+    [
+        (1, 0, b"\x40", (0,), 255),
+        (2, 0, b"\x4c", (1,), 0),
+        (4, 0, b"\x4c", (4,), 204),
+        (8, 2, bytes([200, 0, 0, 9, 9, 9]), (200, 0, 0), 9),
+        (16, 2, struct.pack(">6H", 40000, 0, 0, 2313, 2313, 2313), (40000, 0, 0), 9),
+    ],
+)
+def test_a_transparent_colour_of_any_depth(
+    depth: int, colour: int, row: bytes, clear: tuple[int, ...], opaque: int
+) -> None:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, depth, colour, 0, 0, 0))
+    middle = chunk(b"tRNS", struct.pack(f">{len(clear)}H", *clear))
+    body = chunk(b"IDAT", zlib.compress(b"\0" + row)) + chunk(b"IEND", b"")
+    pixels = decode_image(b"\x89PNG\r\n\x1a\n" + head + middle + body)
+    np.testing.assert_array_equal(pixels, [[[255] * 3, [opaque] * 3]])
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4])
+def test_probing_and_reading_turn_a_tiff_alike(kind: int, tmp_path: Path) -> None:
+    pixels = bytes([10, 20, 30] * 6)
+    entries = [(256, 3, 3), (257, 3, 2), (258, 3, 8), (259, 3, 1), (262, 3, 2), (273, 4, 8 + 2 + 120 + 4)]
+    entries += [(274, kind, 6), (277, 3, 3), (278, 3, 2), (279, 4, len(pixels))]
+    body = b"".join(struct.pack("<HHII", tag, type_, 1, value) for tag, type_, value in entries)
+    data = struct.pack("<2sHIH", b"II", 42, 8, len(entries)) + body + bytes(4) + pixels
+    path = write(tmp_path / "a.tif", data)
+    info = probe_image(path)
+    assert (info.height, info.width) == read_image(path).shape[:2] == ((2, 3) if kind == 1 else (3, 2))
+
+
 def test_float_pixels(tmp_path: Path) -> None:
     values = np.ones((2, 2), np.float32)
     with pytest.raises(ValueError, match=r"^float pixels"):

@@ -9,7 +9,7 @@ import pytest
 from tests.references.datasets import many, save_picture, write_coco, write_voc, write_yolo
 
 from neocog.data.open import open_data, read_split, splits_of
-from neocog.errors import DataError
+from neocog.errors import DataError, UsageError
 
 WORLD = {"train": many(3), "val": many(2, split="v")}
 
@@ -84,7 +84,8 @@ def test_two_formats_in_one_folder(tmp_path: Path) -> None:
 
 def test_unknown_format(tmp_path: Path) -> None:
     pets = write_voc(tmp_path / "pets", WORLD)
-    assert refusal(pets, format="tfrecord") == "format 'tfrecord' is not known (known: voc, coco, yolo)"
+    with pytest.raises(UsageError, match=r"^format 'tfrecord' is not known \(known: voc, coco, yolo\)$"):
+        open_data(pets, format="tfrecord")
     assert refusal(pets, format="yolo").startswith("no known layout found")
 
 

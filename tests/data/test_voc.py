@@ -206,6 +206,13 @@ def test_sizes_come_from_the_image(pets: Path) -> None:
     data.report.judge(strict=True)
 
 
+def test_sides_swapped_in_many_files_stop(pets: Path) -> None:
+    for number in range(3):
+        rewrite(pets, f"p{number}", CLEAN, head="<size><width>10</width><height>20</height></size>")
+    with pytest.raises(DataError, match=r"3 of \d+ files swap width and height, .*: JPEGImages/p0\.png, "):
+        open_data(pets)
+
+
 def test_another_filename_is_noted(pets: Path) -> None:
     rewrite(pets, "p0", CLEAN, head=f"<filename>other.png</filename>{SIZE}")
     rewrite(pets, "p1", CLEAN, head=f"<filename>p1</filename>{SIZE}")

@@ -16,6 +16,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from neocog.data.open import find_format, open_data, splits_of
+from neocog.data.records import ImageDataset
 from neocog.data.scenes import Scenes
 from neocog.data.write import FORMATS, write_dataset
 from neocog.errors import DataError, UsageError
@@ -233,6 +234,39 @@ def test_a_picture_without_a_known_suffix_gets_one(tmp_path: Path) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "from" / "0001", "JPEG")
     write_dataset({"train": Pictures(tmp_path / "from", ["0001"], [SOME])}, tmp_path / "to", "yolo")
     assert open_data(tmp_path / "to", "train").identity(0) == "images/train/0001.jpg"
+
+
+@pytest.mark.parametrize(
+    ("split", "refused"), [("trainval", ()), ("night", ("yolo",)), ("my_train", ("yolo", "voc"))]
+)
+def test_every_split_comes_back_or_is_refused(split: str, refused: tuple[str, ...], tmp_path: Path) -> None:
+    things = [Objects.empty()] * 2
+    splits = {n: Pictures(tmp_path / n, ["a.png", "b.png"], things) for n in ("train", split)}
+    for kind in FORMATS:
+        if kind in refused:
+            with pytest.raises(DataError, match=rf"^split '{split}': .*\(rename it, or write "):
+                write_dataset(splits, tmp_path / kind, kind)
+        else:
+            write_dataset(splits, tmp_path / kind, kind)
+            assert set(splits_of(tmp_path / kind)) == {"train", split}
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_pictures_that_do_not_decode_are_left_out(format: str, tmp_path: Path) -> None:
+    write_dataset({"train": Scenes("std", "train", count=40, size=32)}, tmp_path / "from", "voc")
+    source = open_data(tmp_path / "from")
+    assert isinstance(source, ImageDataset)
+    path = source.path(5)
+    data = bytearray(path.read_bytes())
+    data[data.index(b"IDAT") + 20] ^= 255
+    path.write_bytes(bytes(data))
+    written = write_dataset({"train": source}, tmp_path / format, format)
+    assert (written.images, written.splits) == (39, {"train": 39})
+    assert "damaged PNG (wrong checksum) (file left out)" in source.report.lines()[-1]
+    assert len(open_data(tmp_path / format, strict=True)) == 39
+    with pytest.raises(DataError, match="strict reading allows none"):
+        write_dataset({"train": open_data(tmp_path / "from")}, tmp_path / "no", format, strict=True)
+    assert not (tmp_path / "no").exists()
 
 
 def test_unusable_targets_and_formats_are_refused(tmp_path: Path) -> None:

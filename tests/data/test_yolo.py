@@ -286,3 +286,20 @@ def test_numbers_are_the_names_of_last_resort(pets: Path) -> None:
         data = read(pets, split)
         assert data.classes == ("0", "1", "2", "3")
         assert ".: no class names given (noted; numbers from the labels are used)" in lines(data)
+
+
+def test_nc_without_names(pets: Path) -> None:
+    label(pets, f"{CLEAN}\n5 0.5 0.5 0.2 0.2\n")
+    paths = "train: images/train\nval: images/val\n"
+    (pets / "data.yaml").write_text(f"{paths}nc: 2\n")
+    data = read(pets)
+    assert data.classes == ("0", "1")
+    assert lines(data)[0] == ".: no class names given (noted; numbers from nc in data.yaml are used)"
+    assert "class out of range (annotation left out; '5'; allowed: 0..1)" in lines(data)[1]
+    (pets / "classes.txt").write_text("cat\ndog\nemu\n")
+    with pytest.raises(DataError, match=r"classes.txt: 3 names, but nc in data.yaml is 2 \(correct one\)"):
+        read(pets)
+    for bad in ("two", "0", "-1", "1.5", "99999999999999999999", "true"):
+        (pets / "data.yaml").write_text(f"{paths}nc: {bad}\n")
+        with pytest.raises(DataError, match="nc is no number of 1 to 10000 classes"):
+            read(pets)

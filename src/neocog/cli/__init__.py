@@ -111,8 +111,8 @@ def _explain(error: Exception, words: Sequence[str]) -> int:
         return _fail(f"{_message(error)} (see {command} --help)", UsageError.exit_code)
     if isinstance(error, OSError) and error.errno in _DISK:
         return _fail(f"{error.filename or 'the disk'}: {error.strerror}", DiskError.exit_code)
-    if isinstance(error, OSError) and error.errno in _REFUSED and error.filename:
-        name = printable(os.fsdecode(error.filename))
+    if isinstance(error, OSError) and error.errno in _REFUSED:
+        name = printable(os.fsdecode(error.filename or "a path"))
         return _fail(f"{name}: {(error.strerror or 'refused').lower()}", UsageError.exit_code)
     if is_out_of_memory(error):
         remedy = _LESS_MEMORY.get(words[0] if words else "", "end other programs")

@@ -25,7 +25,7 @@ MOST_PAIRS = 10
 
 @app.command(epilog="Example: neocog data check photos --strict --json check.json")
 def check(
-    path: Annotated[Path, typer.Argument(metavar="PATH", help="Folder or file of a data set.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="Folder or file of a data set.")],
     strict: Annotated[bool, typer.Option("--strict", help="Fail if anything would be left out.")] = False,
     format: Annotated[
         str | None, typer.Option("--format", metavar="NAME", help="voc, coco or yolo (default: by looking).")
@@ -90,28 +90,31 @@ def convert(
     Splits and classes are kept, and files of pictures are copied as they are. What cannot be read in SRC is
     reported and left out, as training would.
     """
-    from neocog.data.open import open_data, splits_of
+    from neocog.data.open import covers, open_data, splits_of
+    from neocog.data.records import ImageDataset
 
     names = splits_of(source, known)
-    chosen = [
-        name for name in names if name != "trainval" or "train" not in names
-    ]  # it is train and val again
-    splits = {name: open_data(source, name, format=known, strict=strict) for name in chosen}
-    _write(splits, folder, format, json)
+    splits = {name: open_data(source, name, format=known, strict=strict) for name in names}
+    files = {name: data for name, data in splits.items() if isinstance(data, ImageDataset)}
+    if "trainval" in files and covers(files, files["trainval"]):
+        del splits["trainval"]
+    _write(splits, folder, format, json, strict)
 
 
-def _write(splits: Mapping[str, Dataset], folder: Path, format: str, json: str | None) -> None:
+def _write(
+    splits: Mapping[str, Dataset], folder: Path, format: str, json: str | None, strict: bool = False
+) -> None:
     """Write a data set, and say what was written and what was left out."""
     from neocog.data.records import ImageDataset
     from neocog.data.write import write_dataset
 
     file = output(json)
+    with progress(f"writing {folder}") as report:
+        written = write_dataset(splits, folder, format, report, strict=strict)
     for data in splits.values():
         for line in data.report.lines() if isinstance(data, ImageDataset) else ():
             print(line, file=file)
-    with progress(f"writing {folder}") as report:
-        written = write_dataset(splits, folder, format, report)
-    counts = {split: len(data) for split, data in splits.items()}
+    counts = dict(written.splits)
     sizes = ", ".join(f"{split} {count}" for split, count in counts.items())
     unmarked = (
         f"; {written.left_out} ignored objects left out, which {format} cannot mark"
@@ -122,9 +125,7 @@ def _write(splits: Mapping[str, Dataset], folder: Path, format: str, json: str |
         f"{folder}: {format}, {written.images} images ({sizes}), {written.boxes} boxes{unmarked}", file=file
     )
     classes = list(next(iter(splits.values())).classes)
-    write_json(
-        {"path": str(folder), "format": format, "classes": classes, "splits": counts, **asdict(written)}, json
-    )
+    write_json({"path": str(folder), "format": format, "classes": classes, **asdict(written)}, json)
 
 
 def _show(result: CheckResult, file: TextIO) -> None:
@@ -151,7 +152,8 @@ def _show(result: CheckResult, file: TextIO) -> None:
     counted = [(split, kind["reason"], kind["outcome"], kind["count"]) for split, kind in kinds]
     _table(("split", "fault", "done", "count"), counted, file)
     if not result.stopped():
-        print("\ntraining would start", file=file)
+        flags = result.flags()
+        print(f"\ntraining would start{f' with{flags}' if flags else ''}", file=file)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[object]], file: TextIO) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import io
+import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ from neocog.files import disk_errors, write_atomic
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
     from neocog.predict import Predictor
+
+MOST_STEM = 200
+"""Bytes of a drawn picture's stem: a name has 255, and needs a number and a suffix."""
 
 EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found --conf 0.5"
 
@@ -122,32 +126,41 @@ def _find(predictor: Predictor, path: Path, name: str, conf: float, strict: bool
 
 def find_images(sources: Iterable[str]) -> Iterator[Path]:
     """Image files of all sources, in order: files as they are, folders and globs sorted by name."""
-    from neocog.data.files import images_below
-    from neocog.errors import DataError
+    from neocog.data.files import data_errors
 
     for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            found = sorted(path / name for name in images_below(path))
-        elif path.exists():
-            found = [path]
-        else:
-            found = sorted(Path(name) for name in glob.glob(source, recursive=True))  # noqa: PTH207
+        with data_errors(Path(source)):
+            found = _found(source)
         if not found:
-            reason = "no images in this folder" if path.is_dir() else "no such file, and no file matches it"
+            folder = Path(source).is_dir()
+            reason = "no images in this folder" if folder else "no such file, and no file matches it"
             raise DataError(f"{source}: {reason}")
         yield from found
 
 
+def _found(source: str) -> list[Path]:
+    from neocog.data.files import images_below
+
+    path = Path(source)
+    if path.is_dir():
+        return sorted(path / name for name in images_below(path))
+    if path.exists():
+        return [path]
+    return sorted(Path(name) for name in glob.glob(source, recursive=True))  # noqa: PTH207
+
+
 def drawn_names(paths: Iterable[Path]) -> list[str]:
-    """A PNG name for each picture; numbered where two pictures have one name."""
+    """A PNG name for each picture; numbered where two pictures have one name, and cut to what disks take."""
     names: list[str] = []
     taken: set[str] = set()
     for path in paths:
-        name, count = f"{path.stem}.png", 1
+        stem = path.stem
+        while len(os.fsencode(stem)) > MOST_STEM:
+            stem = stem[:-1]
+        name, count = f"{stem}.png", 1
         while name.lower() in taken:
             count += 1
-            name = f"{path.stem}-{count}.png"
+            name = f"{stem}-{count}.png"
         taken.add(name.lower())
         names.append(name)
     return names

@@ -53,6 +53,8 @@ def read_directory(
         dtype = {1: "u1", 3: "u2", 4: "u4"}.get(kind)
         if dtype is None or tag not in wanted or tag in tags:
             continue
+        if tag == ORIENTATION and kind == 1:  # a byte is none: Pillow, which turns TIFF, passes over it
+            continue
         if number > MOST_VALUES:
             raise ValueError(f"damaged TIFF ({number} values of one tag)")
         if length <= 4:

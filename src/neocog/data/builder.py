@@ -95,6 +95,11 @@ class Builder:
         else:
             self.report.note(self._source, record, "declared image size is wrong", shown)
 
+    @property
+    def usable(self) -> bool:
+        """Whether the last image is used."""
+        return self._usable
+
     def skip(self, name: str, reason: str, remedy: str = "", record: str = "") -> None:
         """Enter an image that cannot be used, for a reason outside its pixels."""
         self._usable = False

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from neocog.data.files import printable, reason_of
-from neocog.data.images import read_image
-from neocog.data.open import find_format, read_split, splits_of
+from neocog.data.decode import lose_undecodable
+from neocog.data.files import printable
+from neocog.data.open import covers, find_format, read_split, splits_of
 from neocog.data.records import ImageDataset
 from neocog.errors import DataError
 from neocog.ops.boxes import iou
@@ -63,6 +63,13 @@ class CheckResult:
         """The first reason why training would refuse these data; None when it would not."""
         reasons = [self.stop, *((s.strict_stop if strict else s.stop) for s in self.splits)]
         return next((reason for reason in reasons if reason), None)
+
+    def flags(self) -> str:
+        """What `train` must be told for these splits, where its defaults do not suit."""
+        splits = {s.split for s in self.splits}
+        train = "" if "train" in splits else " --train-split trainval"
+        val = "" if "val" in splits and not train else " --val-split none"
+        return train + val
 
     def lines(self) -> list[str]:
         """One line a fault, each once even where it concerns several splits."""
@@ -122,19 +129,20 @@ def check(
         raise DataError(f"{path}: generated data need no check (give a folder)")
     root = Path(path)
     name = find_format(root, format)
-    classes: dict[str, tuple[str, ...]] = {}
+    opened: dict[str, ImageDataset] = {}
     owners: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # picture -> (split, name)
     found: list[SplitCheck] = []
     for split in splits_of(root, name):
-        if split == "trainval" and any(s.split == "train" for s in found):
-            continue  # its images are those of train and val
         try:
             data = read_split(root, name, split)
         except DataError as error:
             found.append(SplitCheck(split, stop=str(error), strict_stop=str(error)))
             continue
-        classes[split] = data.classes
+        if split == "trainval" and covers(opened, data):
+            continue
+        opened[split] = data
         found.append(_check_split(data, owners, progress))
+    classes = {split: data.classes for split, data in opened.items()}
     pairs = [(group[0], other) for group in owners.values() for other in group[1:]]
     return CheckResult(
         path=str(path),
@@ -142,9 +150,22 @@ def check(
         classes=next(iter(classes.values()), ()),
         splits=found,
         identical=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] == b[0]],
-        leaks=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] != b[0]],
-        stop=_class_stop(root, classes),
+        leaks=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] != b[0] and not _is_same(a, b)],
+        stop=_class_stop(root, classes) or _no_train(root, found),
     )
+
+
+def _is_same(first: tuple[str, str], second: tuple[str, str]) -> bool:
+    """Whether two (split, name) are one picture of train or val and of the trainval that holds both."""
+    splits = {first[0], second[0]}
+    return first[1] == second[1] and splits in ({"train", "trainval"}, {"val", "trainval"})
+
+
+def _no_train(root: Path, found: list[SplitCheck]) -> str | None:
+    splits = [s.split for s in found]
+    if {"train", "trainval"} & set(splits):
+        return None
+    return printable(f"{root}: no split to train on (there are: {', '.join(splits)})")
 
 
 def _class_stop(root: Path, classes: dict[str, tuple[str, ...]]) -> str | None:
@@ -160,20 +181,17 @@ def _check_split(
     progress: Callable[[int, int], None] | None,
 ) -> SplitCheck:
     report, records = data.report, data.records
-    lost = []
-    for index in range(len(data)):
-        name = data.identity(index)
-        try:
-            image = read_image(data.path(index))
+
+    def look(index: int, image: np.ndarray | None) -> None:
+        if image is not None:
             digest = hashlib.sha256(image.tobytes() + repr(image.shape).encode()).digest()
-            owners[digest].append((data.split, name))
-        except DataError as error:
-            lost.append(index)
-            _lose(data, index, reason_of(error, data.path(index)))
+            owners[digest].append((data.split, data.identity(index)))
         if progress is not None:
             progress(index + 1, len(data))
+
+    lost = lose_undecodable(data, look)
     kept = np.ones(len(records), bool)
-    kept[lost] = False
+    kept[list(lost)] = False
     result = SplitCheck(data.split, images=int(kept.sum()))
     _count(result, data, kept)
     for index in np.flatnonzero(kept).tolist():
@@ -186,17 +204,6 @@ def _check_split(
     result.report, result.lines = report.to_dict(limit=len(report.faults)), report.lines()
     result.stop, result.strict_stop = report.stop_reason(), report.stop_reason(strict=True)
     return result
-
-
-def _lose(data: ImageDataset, index: int, reason: str) -> None:
-    """Move an image that opened but does not decode, and its annotations, to the losses."""
-    report, labels = data.report, data.objects(index).labels.tolist()
-    report.files_used -= 1
-    report.skip(data.identity(index), reason)
-    report.annotations_used -= len(labels)
-    report.lose("its image is left out", len(labels))
-    for label in labels:
-        report.class_used[data.classes[label]] -= 1
 
 
 def _count(result: SplitCheck, data: ImageDataset, kept: np.ndarray) -> None:

@@ -14,15 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from neocog.data.builder import Builder
-from neocog.data.coco_files import find_image, home_of, image_folders, json_files, split_token
-from neocog.data.files import children, divide, in_order, is_image, is_title, printable
+from neocog.data.coco_files import (
+    find_image,
+    home_of,
+    image_folders,
+    json_files,
+    spare_folders,
+    split_token,
+    unused_files,
+)
+from neocog.data.files import children, divide, images_below, in_order, is_image, is_title, printable
 from neocog.data.json_file import read_json
 from neocog.data.judge import MOST_COORDINATE
+from neocog.data.places import note_uncovered
 from neocog.data.records import ImageDataset
 from neocog.data.report import Report
 from neocog.errors import DataError
 
 LAYOUT = "COCO (annotations/instances_train.json + images, train/_annotations.coco.json, or a JSON file)"
+
+MOST_OBJECTS = 20_000
+"""In one image, and of no image: beyond it a file is taken for no data."""
 
 LEAST_AREA = 1e-6
 """Square pixels. What is less is no area, and float32 would make it none at all."""
@@ -65,15 +77,21 @@ def read(root: Path, split: str) -> ImageDataset:
         chosen = [at for at in chosen if homes[at] == split]
 
     owned, strays = _by_image(images, annotations)
+    if len(strays) > max(MOST_OBJECTS, len(annotations) // 2):
+        raise DataError(
+            f"{printable(path)}: {len(strays)} of {len(annotations)} annotations name no image in it"
+        )
     for at in chosen:
-        _enter_image(builder, images[at], names[at], source, f"images[{at}]")
-        for number, annotation in owned[images[at]["id"]]:
+        entries = owned[images[at]["id"]]
+        _enter_image(builder, images[at], names[at], source, f"images[{at}]", len(entries))
+        for number, annotation in entries:
             _enter(builder, source, number, annotation, labels)
     for number, annotation in strays if split == "train" or not divided else ():
         label = labels.get(_key(annotation.get("category_id")))
         builder.stray(source, number, "unknown image_id", _shown(annotation.get("image_id")), label)
 
     _note_unlisted(home, folders, set(names), report, "" if len(files) == 1 else split)
+    _note_unused(root, home, files, list(filter(None, names)), report)
     _note_repeated(source, [names[at] for at in chosen], annotations, report)
     _stop_if_swapped(builder, source)
     return ImageDataset(home, "coco", split, classes, builder.build(), report)
@@ -160,7 +178,12 @@ def _by_image(
     return owned, strays
 
 
-def _enter_image(builder: Builder, image: dict[str, Any], name: str | None, source: str, record: str) -> None:
+def _enter_image(
+    builder: Builder, image: dict[str, Any], name: str | None, source: str, record: str, count: int
+) -> None:
+    if name is not None and count > MOST_OBJECTS:
+        builder.skip(name, f"more than {MOST_OBJECTS} annotations of one image", str(count), record)
+        return
     if name is None:
         remedy = f"{_shown(image.get('file_name'))} of image id {_shown(image['id'])}"
         builder.skip(source, "file_name leads outside root, or is no name", remedy, record)
@@ -179,6 +202,9 @@ def _enter(
 ) -> None:
     """One annotation of the last image into the builder."""
     label = labels.get(_key(annotation.get("category_id")))
+    if not builder.usable:
+        builder.drop(number, "", label=label)  # counted with its image
+        return
     box, crowd = _box(annotation.get("bbox")), annotation.get("iscrowd", 0)
     if label is None:
         builder.drop(number, "unknown category_id", _shown(annotation.get("category_id")))
@@ -221,6 +247,26 @@ def _note_unlisted(
                 place = name if folder == "." else f"{folder}/{name}"
                 if is_image(name) and place not in known:
                     report.note(place, "", "image without annotation", "not used")
+
+
+def _note_unused(root: Path, home: Path, files: dict[str, Path], names: list[str], report: Report) -> None:
+    """JSON files, and images in folders, that are no split's. Other splits are read only if need be."""
+    for name in unused_files(root, files.values()):
+        report.note(name, "", "JSON file of no split", "not used")
+    spare = spare_folders(home, files) if root.is_dir() and "" not in files else []
+    if any(images_below(home / folder) for folder in spare):
+        others = [place for split, path in files.items() for place in _image_names(home, path, split)]
+        note_uncovered(home, spare, [*names, *others], report)
+
+
+def _image_names(home: Path, path: Path, split: str) -> list[str]:
+    """The images that a split's file names; none where it is damaged, which its own reading tells."""
+    try:
+        images, _, _ = _tables(path, read_json(path))
+    except DataError:
+        return []
+    folders = image_folders(home, path, split)
+    return [name for image in images if (name := find_image(home, folders, image.get("file_name")))]
 
 
 def _note_repeated(source: str, names: list[str | None], annotations: list[Any], report: Report) -> None:

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from neocog.errors import DataError
+from neocog.errors import DataError, NeocogError
 
 MOST_BYTES = 64 << 20
 SUFFIXES = {
@@ -134,13 +134,46 @@ def children(folder: Path) -> list[str]:
 
 
 def images_below(folder: Path) -> list[str]:
-    """Pictures in a folder and its subfolders: names relative to it, with "/", sorted."""
-    found = []
-    for top, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".") and name != "__MACOSX"]
-        base = Path(top).relative_to(folder)
-        found += [(base / name).as_posix() for name in names if is_image(name) and not name.startswith(".")]
+    """Pictures in a folder and its subfolders: names relative to it, with "/", sorted.
+
+    Linked folders are followed, each folder once: a link may lead back to where it lies. Raises DataError
+    for a folder that cannot be read, as its pictures would be missed in silence.
+    """
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    with data_errors(folder):
+        for top, folders, names in os.walk(folder, onerror=_unlistable, followlinks=True):
+            status = os.stat(top)  # noqa: PTH116
+            if (status.st_dev, status.st_ino) in seen:
+                folders.clear()
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            # Sorted, so that of two links to a folder the same one is followed everywhere.
+            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
+            base = Path(top).relative_to(folder)
+            found += [
+                (base / name).as_posix() for name in names if is_image(name) and not name.startswith(".")
+            ]
     return sorted(found)
+
+
+def _unlistable(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError | NotADirectoryError):  # no such folder: no pictures
+        raise error
+
+
+@contextmanager
+def data_errors(path: Path, kind: type[NeocogError] = DataError) -> Iterator[None]:
+    """Turn an OSError of looking about below a path into an error for the user that names the file.
+
+    `Path.exists` and its like raise for a name that is too long and for a folder that may not be entered.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = error.filename if isinstance(error.filename, str | bytes) else str(path)
+        reason = (error.strerror or "cannot be read").lower()
+        raise kind(f"{printable(os.fsdecode(name))}: {reason}") from error
 
 
 def is_inside(name: str) -> bool:

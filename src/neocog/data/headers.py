@@ -43,6 +43,7 @@ class Header:
     complete: bool = True  # False: the end is not where it should be, so only decoding can tell
     single_scan: bool = False  # JPEG whose every pixel lies in one sequential scan
     metadata: tuple[tuple[int, int], ...] = ()  # JPEG: byte ranges that no pixel needs
+    depth: int = 0  # PNG: bits of a value
     fixed: tuple[str, ...] = ()
     noted: tuple[str, ...] = ()
 
@@ -142,7 +143,7 @@ def _png(file: BinaryIO, size: int) -> Header:
     if kind != b"IHDR" or length != 13:
         raise ValueError("damaged PNG header")
     width, height, depth, colour = unpack(">IIBB", file)
-    header = Header("PNG", width, height, fixed=(SCALED,) if (depth, colour) == (16, 0) else ())
+    header = Header("PNG", width, height, depth=depth, fixed=(SCALED,) if (depth, colour) == (16, 0) else ())
     position, turned, unpacked = 8 + 12 + 13, False, Unpacked()
     for _ in range(MOST_PARTS):
         file.seek(position)

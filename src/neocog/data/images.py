@@ -19,11 +19,17 @@ from PIL import Image, UnidentifiedImageError
 
 from neocog.data.files import SUFFIXES, open_regular
 from neocog.data.headers import Header, read_header
+from neocog.data.jpeg_scans import Scans, walk
 from neocog.data.png_chunks import check_chunks
 
 MOST_PIXELS = 50_000_000
 BACKGROUND = (255, 255, 255)
 _CUT = ("truncated", "not enough image data")  # what Pillow says of a file that ends too early
+_END = b"\xff\xd9"
+_FILLS = (b"\0", b"\x55", b"\xaa")
+LEAST_SUSPECT = 1 << 16
+"""Pixels: a smaller JPEG is always held against itself with more bytes."""
+MOST_FILLERS = 1 << 20
 MOST_SCANNED = 1_000_000_000
 """Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
 
@@ -93,19 +99,32 @@ def _checked(header: Header) -> Header:
 
 def _decode(data: bytes, header: Header) -> np.ndarray:
     """Stored pixels as RGB, not yet turned."""
-    if header.format == "JPEG":
-        data = _without(data, header.metadata)
-        _check_scans(data, header)
-        if not data.endswith(b"\xff\xd9") and header.single_scan and _whole(data, header):
-            data += b"\xff\xd9"
-    return _pillow(data, header)
+    return (
+        _jpeg(_without(data, header.metadata), header) if header.format == "JPEG" else _pillow(data, header)
+    )
 
 
-def _check_scans(data: bytes, header: Header) -> None:
+def _jpeg(data: bytes, header: Header) -> np.ndarray:
+    """The pixels of a JPEG that holds all of them; what libjpeg misses it would fill with grey."""
+    scans = walk(data)
+    _check_cost(data[: scans.end], header)
+    if scans.end is None:
+        if not (scans.single and _whole(data, header)):
+            raise ValueError("truncated")
+        return _pillow(data + _END, header)
+    if not scans.complete:
+        raise ValueError("truncated")
+    pixels = _pillow(data, header)
+    if _suspect(pixels, scans) and not _whole(data[: scans.end], header, pixels):
+        raise ValueError("truncated")
+    return pixels
+
+
+def _check_cost(data: bytes, header: Header) -> None:
     """Refuse a JPEG with far too few bytes for its pixels, or with far too many passes over them.
 
     A block of 8 x 8 takes two bits at least, and the component that is stored smallest has a sixteenth of the
-    blocks. What libjpeg misses it would fill with grey.
+    blocks. Fill bytes are passed over one by one, sixteen million a second.
     """
     blocks = -(-header.width // 8) * -(-header.height // 8)
     if header.single_scan and len(data) * 8 < 2 * blocks // 16:
@@ -113,6 +132,8 @@ def _check_scans(data: bytes, header: Header) -> None:
     scans = data.count(b"\xff\xda")
     if scans * header.width * header.height > MOST_SCANNED:
         raise ValueError(f"damaged JPEG ({scans} scans)")
+    if data.count(b"\xff\xff") > MOST_FILLERS:
+        raise ValueError("damaged JPEG (endless fill bytes)")
 
 
 def _without(data: bytes, ranges: tuple[tuple[int, int], ...]) -> bytes:
@@ -121,15 +142,27 @@ def _without(data: bytes, ranges: tuple[tuple[int, int], ...]) -> bytes:
     return b"".join(data[start:end] for start, end in zip(edges[::2], edges[1::2], strict=True))
 
 
-def _whole(data: bytes, header: Header) -> bool:
-    """Whether a JPEG without its end marker holds every pixel: then what is appended changes none of them.
+def _suspect(pixels: np.ndarray, scans: Scans) -> bool:
+    """Whether the last pixels of a JPEG with an end marker may be missing: only then is it decoded again.
 
-    libjpeg itself fills what is missing with grey and says nothing.
+    A block that is not there is grey of 128, and the last pixel always lies in the last block. The colour may
+    be blended with that of the block before; the brightness is not. Small pictures cost next to nothing, and
+    where the last scan holds one component or one bit of each pixel, what misses shows in other ways.
     """
+    if scans.arithmetic:
+        return False
+    small = pixels.size <= 3 * LEAST_SUSPECT
+    brightness = float(pixels[-1, -1] @ (0.299, 0.587, 0.114))
+    return small or not scans.single or len(scans.factors) > 3 or abs(brightness - 128) < 3
+
+
+def _whole(data: bytes, header: Header, pixels: np.ndarray | None = None) -> bool:
+    """Whether a JPEG without its end marker holds every pixel: then what is appended changes none of them."""
     try:
-        first = _pillow(data + b"\xff\xd9", header)
-        fills = (bytes([fill]) * 64 + b"\xff\xd9" for fill in (0, 0x55, 0xAA))
-        return all(np.array_equal(first, _pillow(data + fill, header)) for fill in fills)
+        first = _pillow(data + _END, header) if pixels is None else pixels
+        large = header.width * header.height > LEAST_SUSPECT
+        fills = _FILLS[-1:] if large and not header.single_scan else _FILLS  # several scans take their time
+        return all(np.array_equal(first, _pillow(data + fill * 64 + _END, header)) for fill in fills)
     except ValueError:
         return False
 
@@ -143,6 +176,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
                 if image.width * image.height != header.width * header.height:
                     raise ValueError("damaged header (two sizes)")
                 image.load()
+                _scale_clear(image, header.depth)
                 return _to_rgb(image)
     except UnidentifiedImageError as error:
         raise ValueError(f"damaged {header.format} header") from error
@@ -154,6 +188,18 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
         if isinstance(error, ValueError) and not cut:
             raise ValueError(reason) from error
         raise ValueError("truncated" if cut else f"damaged {header.format} ({reason})") from error
+
+
+def _scale_clear(image: Image.Image, depth: int) -> None:
+    """The transparent colour of a PNG in the eight bits that Pillow gives its pixels, not the file's own.
+
+    Of 16 bits a colour Pillow keeps the upper eight; the lower cannot be told apart any more.
+    """
+    clear = image.info.get("transparency")
+    if depth in (2, 4) and image.mode == "L" and isinstance(clear, int):
+        image.info["transparency"] = clear * 255 // ((1 << depth) - 1)
+    elif depth == 16 and image.mode == "RGB" and isinstance(clear, tuple):
+        image.info["transparency"] = tuple(value >> 8 for value in clear)
 
 
 def _to_rgb(image: Image.Image) -> np.ndarray:

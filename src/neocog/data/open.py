@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from neocog.data import coco, voc, yolo
 from neocog.data.dataset import Dataset
-from neocog.data.files import children, printable, split_name
+from neocog.data.files import children, data_errors, printable, split_name
 from neocog.data.records import ImageDataset
-from neocog.errors import DataError
+from neocog.errors import DataError, UsageError
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -53,11 +53,12 @@ def open_data(
 def read_split(root: Path, format: str, split: str) -> ImageDataset:
     """One split, not yet judged. Raises DataError for an unknown split."""
     reader, name = READERS[format], split_name(split)
-    available = reader.splits(root)
-    if name in available:
-        return reader.read(root, name)
-    if name == "trainval" and {"train", "val"} <= set(available):
-        return _joined(reader.read(root, "train"), reader.read(root, "val"))
+    with data_errors(root):
+        available = reader.splits(root)
+        if name in available:
+            return reader.read(root, name)
+        if name == "trainval" and {"train", "val"} <= set(available):
+            return _joined(reader.read(root, "train"), reader.read(root, "val"))
     raise DataError(f"{printable(root)}: no split '{printable(split)}' (there are: {', '.join(available)})")
 
 
@@ -66,16 +67,37 @@ def splits_of(path: str | Path, format: str | None = None) -> tuple[str, ...]:
     if isinstance(path, str) and path.partition(":")[0] == "scenes":
         return ("train", "val", "test")
     root = Path(path)
-    return READERS[find_format(root, format)].splits(root)
+    with data_errors(root):
+        return READERS[find_format(root, format)].splits(root)
+
+
+def covers(opened: Mapping[str, ImageDataset], trainval: ImageDataset) -> bool:
+    """Whether a `trainval` is nothing but the train and val that were opened too."""
+    if not {"train", "val"} <= set(opened):
+        return False
+    parts = [opened["train"], opened["val"]]
+    known = {data.identity(index) for data in parts for index in range(len(data))}
+    seen = sum(data.report.files_seen for data in parts)
+    return trainval.report.files_seen <= seen and all(
+        trainval.identity(index) in known for index in range(len(trainval))
+    )
 
 
 def find_format(root: Path, format: str | None = None) -> str:
-    """The format's name, by looking. Raises DataError, naming the layouts that are known."""
+    """The format's name, by looking.
+
+    Raises DataError, naming the layouts that are known; UsageError for a format asked for that is none.
+    """
+    if format is not None and format not in READERS:
+        raise UsageError(f"format '{printable(format)}' is not known (known: {', '.join(READERS)})")
+    with data_errors(root):
+        return _look(root, format)
+
+
+def _look(root: Path, format: str | None) -> str:
     known = "; ".join(reader.layout for reader in READERS.values())
     if not root.exists():
         raise DataError(f"{printable(root)}: no such file or folder")
-    if format is not None and format not in READERS:
-        raise DataError(f"{printable(root)}: format '{format}' is not known (known: {', '.join(READERS)})")
     if root.is_file() and root.suffix.lower() in ARCHIVES:
         raise DataError(f"{printable(root)}: an archive (unpack it and give the folder)")
     if root.is_dir() and not children(root):
@@ -85,9 +107,19 @@ def find_format(root: Path, format: str | None = None) -> str:
         return found[0]
     if found:
         raise DataError(f"{printable(root)}: more than one format found (say which: {', '.join(found)})")
-    below = [name for name in children(root) if any(reader.finds(root / name) for reader in READERS.values())]
+    below = [
+        name for name in children(root) if any(_finds(reader, root / name) for reader in READERS.values())
+    ]
     hint = f"did you mean {printable(root / below[0])}? " if below else ""
     raise DataError(f"{printable(root)}: no known layout found ({hint}known layouts: {known})")
+
+
+def _finds(reader: Reader, path: Path) -> bool:
+    """Whether a folder is of a format, faults and all."""
+    try:
+        return reader.finds(path)
+    except DataError:
+        return True
 
 
 def _joined(first: ImageDataset, second: ImageDataset) -> ImageDataset:

@@ -17,6 +17,13 @@ from neocog.errors import DataError
 MOST_LOST = 0.10
 """The share of files, or of annotations, that may be lost before reading stops."""
 
+MOST_KEPT = 10_000
+"""Faults of one outcome and reason that are kept as lines; what is over is counted."""
+
+MOST_REASONS = 1000
+"""Reasons told apart: some quote the file, which may say something new each time."""
+
+MANY = "further reasons"
 MOST_LINE = 1000
 """Characters of a fault's line: a name in a damaged file may be as long as the file."""
 
@@ -54,7 +61,8 @@ class Report:
     """Faults and books of one split."""
 
     name: str = ""  # "bccd, train": opens the stop message
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)  # at most MOST_KEPT of one outcome and reason
+    tally: Counter[tuple[Outcome, str]] = field(default_factory=Counter)  # outcome and reason -> faults
     files_seen: int = 0
     files_used: int = 0
     annotations_seen: int = 0
@@ -72,19 +80,26 @@ class Report:
 
         Its annotations, where they are known, are entered by `lose`.
         """
-        self.lost_files[reason] += 1
-        self.faults.append(Fault(file, record, reason, remedy, Outcome.SKIPPED_FILE))
+        self.lost_files[self._enter(file, record, reason, remedy, Outcome.SKIPPED_FILE)] += 1
 
     def drop(self, file: str, record: str, reason: str, remedy: str = "") -> None:
         """An annotation is left out."""
-        self.lost_annotations[reason] += 1
-        self.faults.append(Fault(file, record, reason, remedy, Outcome.DROPPED))
+        self.lost_annotations[self._enter(file, record, reason, remedy, Outcome.DROPPED)] += 1
 
     def fix(self, file: str, record: str, reason: str, remedy: str = "") -> None:
-        self.faults.append(Fault(file, record, reason, remedy, Outcome.FIXED))
+        self._enter(file, record, reason, remedy, Outcome.FIXED)
 
     def note(self, file: str, record: str, reason: str, remedy: str = "") -> None:
-        self.faults.append(Fault(file, record, reason, remedy, Outcome.NOTED))
+        self._enter(file, record, reason, remedy, Outcome.NOTED)
+
+    def _enter(self, file: str, record: str, reason: str, remedy: str, outcome: Outcome) -> str:
+        """Keep or count a fault; returns the reason it is counted under."""
+        if len(self.tally) >= MOST_REASONS and (outcome, reason) not in self.tally:
+            reason = MANY
+        self.tally[outcome, reason] += 1
+        if self.tally[outcome, reason] <= MOST_KEPT:
+            self.faults.append(Fault(file, record, reason, remedy, outcome))
+        return reason
 
     def lose(self, reason: str, count: int) -> None:
         """Annotations go with a file that is left out."""
@@ -133,8 +148,8 @@ class Report:
 
     def counts(self) -> list[tuple[str, str, int]]:
         """(outcome, reason, count), most frequent first."""
-        counter = Counter((fault.outcome.value, fault.reason) for fault in self.faults)
-        return [(*key, count) for key, count in sorted(counter.items(), key=lambda item: (-item[1], item[0]))]
+        counted = [(outcome.value, reason, count) for (outcome, reason), count in self.tally.items()]
+        return sorted(counted, key=lambda row: (-row[2], row[:2]))
 
     def lines(self, limit: int = 20) -> list[str]:
         """The faults as text: at most `limit` of one outcome and reason, then how many more there are."""
@@ -144,14 +159,15 @@ class Report:
             shown[fault.outcome, fault.reason] += 1
             if shown[fault.outcome, fault.reason] <= limit:
                 lines.append(fault.line)
-        for (outcome, reason), count in shown.items():
-            if count > limit:
+        for (outcome, reason), count in self.tally.items():
+            if count > min(limit, MOST_KEPT):
                 lines.append(printable(f"... {count} in all: {reason} ({outcome.value})"))
         return lines
 
     def merge(self, other: Report) -> None:
         """Add another split's faults and books to these."""
         self.faults += other.faults
+        self.tally += other.tally
         self.stops += other.stops
         self.files_seen += other.files_seen
         self.files_used += other.files_used

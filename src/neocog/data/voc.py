@@ -8,9 +8,9 @@ legal box one pixel wide. Files written 0-based (xmin = 0) are read as they stan
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from functools import lru_cache
 from itertools import product
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
@@ -21,6 +21,7 @@ from neocog.data.files import (
     Stems,
     children,
     divide,
+    images_below,
     in_order,
     is_image,
     is_inside,
@@ -30,12 +31,17 @@ from neocog.data.files import (
     reason_of,
     split_name,
 )
+from neocog.data.places import UNUSED, note_uncovered, one_place
 from neocog.data.records import ImageDataset
-from neocog.data.report import Report
+from neocog.data.report import MOST_LOST, Report
 from neocog.data.voc_xml import Annotation, load
 from neocog.errors import DataError
 
 LAYOUT = "VOC (JPEGImages + Annotations/*.xml [+ ImageSets/Main/train.txt], or *.xml beside the images)"
+
+MOST_HINTS = 20  # unknown names that get a nearest one
+MOST_HINTED = 200  # classes that are looked through for it
+_ABSENT = "not in classes.txt or the training split"
 
 Pair = tuple[str, str]
 """An image and its XML file, relative to the root."""
@@ -70,11 +76,21 @@ def read(root: Path, split: str) -> ImageDataset:
     pairs = _pairs(root, parts, split, report)
     annotations = [_load(root, xml) for _, xml in pairs]
     classes = _classes(root, parts, split, annotations)
+    _note_places(root, parts, classes, report)
     builder = Builder(root, classes, report, "object {}")
-    labels = {name: label for label, name in enumerate(classes)}
+    labels, unknown = {name: label for label, name in enumerate(classes)}, _Unknown(classes)
     for (image, xml), annotation in zip(pairs, annotations, strict=True):
-        _enter(builder, image, xml, annotation, labels)
+        _enter(builder, image, xml, annotation, labels, unknown)
+    _stop_if_swapped(builder)
     return ImageDataset(root, "voc", split, classes, builder.build(), report)
+
+
+def _stop_if_swapped(builder: Builder) -> None:
+    """One file may be in error; where many swap the sides of their pictures, the boxes are suspect."""
+    count, images = len(builder.swapped), builder.report.files_used
+    if count > MOST_LOST * images:
+        swapped = f"{count} of {images} files swap width and height, so their boxes are suspect"
+        builder.report.stops.append(f"{swapped}: {', '.join(builder.swapped[:5])}")
 
 
 def _xml_names(folder: Path) -> list[str]:
@@ -89,8 +105,8 @@ def _parts(root: Path) -> dict[str, _Part]:
     for xml, images in product(("Annotations", "annotations"), ("JPEGImages", "images", "Images")):
         if xml in names and images in names and _xml_names(root / xml):
             return {"": _Part(images, xml, _lists(root))}
-    folders = {split_name(name): name for name in names if split_name(name) in ORDER}
-    folders = {split: name for split, name in folders.items() if _xml_names(root / name)}
+    named = [name for name in names if split_name(name) in ORDER and _xml_names(root / name)]
+    folders = one_place(root, ((split_name(name), name, name) for name in named))
     if folders:
         return {split: _Part(name, name, {}) for split, name in folders.items()}
     if _xml_names(root) and any(is_image(name) for name in names):
@@ -100,12 +116,39 @@ def _parts(root: Path) -> dict[str, _Part]:
 
 def _lists(root: Path) -> dict[str, str]:
     """Split -> list file. `<class>_<split>.txt` files, which VOC has beside them, are no splits."""
-    stems = [name[:-4] for name in children(root / "ImageSets" / "Main") if name.endswith(".txt")]
-    return {
-        split_name(stem): f"ImageSets/Main/{stem}.txt"
-        for stem in stems
-        if not ("_" in stem and split_name(stem.rpartition("_")[2]) in ORDER)
-    }
+    stems = [stem for stem in _list_stems(root) if not _of_class(stem)]
+    return one_place(
+        root, ((split_name(stem), f"{stem}.txt", f"ImageSets/Main/{stem}.txt") for stem in stems)
+    )
+
+
+def _list_stems(root: Path) -> list[str]:
+    return [name[:-4] for name in children(root / "ImageSets" / "Main") if name.endswith(".txt")]
+
+
+def _of_class(stem: str) -> str:
+    """The class of a `<class>_<split>` list; empty for any other."""
+    name, _, split = stem.rpartition("_")
+    return name if split_name(split) in ORDER else ""
+
+
+def _note_places(root: Path, parts: dict[str, _Part], classes: Sequence[str], report: Report) -> None:
+    """Lists of no class and no split; images in folders that no split reads."""
+    for stem in _list_stems(root) if "" in parts else ():
+        if _of_class(stem) and _of_class(stem) not in classes:
+            name = stem.rpartition("_")[2]
+            report.note(
+                f"ImageSets/Main/{stem}.txt", "", "list of no class and no split", f"name it {name}.txt"
+            )
+    whole = parts.get("")
+    deep = [name for name in images_below(root / whole.images) if "/" in name] if whole else []
+    for name in deep:
+        place = PurePosixPath(whole.images if whole else "", name).as_posix()
+        report.note(place, "", UNUSED, "not used; it lies in a subfolder")
+    if not whole:
+        read = {part.images for part in parts.values()}
+        spare = [name for name in children(root) if split_name(name) in ORDER and name not in read]
+        note_uncovered(root, spare, (), report)
 
 
 def _pairs(root: Path, parts: dict[str, _Part], split: str, report: Report) -> list[Pair]:
@@ -182,7 +225,12 @@ def _classes(
 
 
 def _enter(
-    builder: Builder, image: str, xml: str, annotation: Annotation | DataError, labels: dict[str, int]
+    builder: Builder,
+    image: str,
+    xml: str,
+    annotation: Annotation | DataError,
+    labels: dict[str, int],
+    unknown: _Unknown,
 ) -> None:
     """One image and its objects into the builder."""
     if isinstance(annotation, DataError):
@@ -196,7 +244,7 @@ def _enter(
     for number, item in enumerate(annotation.objects, 1):
         label = labels.get(item.name)
         if label is None:
-            builder.drop(number, *_unknown(item.name, builder.classes))
+            builder.drop(number, *unknown(item.name))
             continue
         if item.corners is None:
             builder.drop(number, item.fault, label=label)
@@ -214,12 +262,18 @@ def _edge(value: float) -> float:
     return 0.0 if 0 <= value < 1 else value - 1
 
 
-@lru_cache(4096)
-def _unknown(name: str, classes: tuple[str, ...]) -> tuple[str, str]:
-    """Reason and remedy for a name outside the class list."""
-    if not name:
-        return "object without <name>", ""
-    folded = {known.casefold(): known for known in classes}
-    close = get_close_matches(name[:80].casefold(), folded, 1)
-    hint = f"; did you mean '{folded[close[0]]}'?" if close else ""
-    return f"unknown class '{name[:40]}'", f"not in classes.txt or the training split{hint}"
+class _Unknown:
+    """Reason and remedy for names outside the class list; a nearest one costs time, so few get it."""
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self._folded = {known.casefold(): known for known in classes[:MOST_HINTED]}
+        self._told: dict[str, tuple[str, str]] = {}
+
+    def __call__(self, name: str) -> tuple[str, str]:
+        if not name:
+            return "object without <name>", ""
+        if name not in self._told and len(self._told) < MOST_HINTS:
+            close = get_close_matches(name[:80].casefold(), self._folded, 1)
+            hint = f"; did you mean '{self._folded[close[0]]}'?" if close else ""
+            self._told[name] = f"unknown class '{name[:40]}'", f"{_ABSENT}{hint}"
+        return self._told.get(name, (f"unknown class '{name[:40]}'", _ABSENT))

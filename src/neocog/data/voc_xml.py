@@ -11,7 +11,10 @@ from neocog.errors import DataError
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 MOST_XML = 16 << 20
-"""Bytes of one image's file: 50,000 objects. A parsed file takes many times its size."""
+"""Bytes of one image's file. A parsed file takes many times its size."""
+
+MOST_OBJECTS = 20_000  # in one image
+MOST_TAGS = 40 * MOST_OBJECTS  # an object has twelve or so, each opened and closed
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ def _parse(data: bytes) -> Annotation:
         raise ValueError("DTD not allowed")
     if not plain.strip():
         raise ValueError("empty file")
+    if plain.count(b"<OBJECT") > MOST_OBJECTS or plain.count(b"<") > MOST_TAGS:
+        raise ValueError(f"more than {MOST_OBJECTS} objects in one image")
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:

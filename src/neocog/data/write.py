@@ -21,8 +21,10 @@ import numpy as np
 from PIL import Image
 
 from neocog.data.dataset import Dataset
-from neocog.data.files import SUFFIXES, is_image, printable, read_bytes
+from neocog.data.decode import lose_undecodable
+from neocog.data.files import ORDER, SUFFIXES, is_image, printable, read_bytes, split_name
 from neocog.data.images import probe_image
+from neocog.data.records import ImageDataset
 from neocog.data.write_formats import WRITERS, Entry
 from neocog.errors import DataError, UsageError
 from neocog.files import disk_errors
@@ -40,6 +42,7 @@ class Written:
     images: int
     boxes: int
     left_out: int  # ignored objects (difficult, crowd), which YOLO cannot mark
+    splits: dict[str, int]  # split -> images
 
 
 def write_dataset(
@@ -47,31 +50,47 @@ def write_dataset(
     target: Path,
     format: str,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    strict: bool = False,
 ) -> Written:
     """Write every split below `target`, a folder that does not exist or is empty, in one of `FORMATS`.
 
-    Pictures with or without objects are all written. `progress(done, total)` is called after each. Raises
-    UsageError for a target in use or an unknown format; DataError for splits of different classes, class
-    names the format cannot hold and pictures that cannot be read; DiskError when the disk refuses.
+    Pictures with or without objects are all written, but for those that do not decode, which the data set's
+    report tells. `progress(done, total)` is called after each. Raises UsageError for a target in use or an
+    unknown format; DataError for splits of different classes, names of classes or splits that the format
+    cannot hold, pictures that cannot be read, and more losses than `Report.judge` allows (with `strict`,
+    any); DiskError when the disk refuses.
     """
     classes = _checked(splits, target, format)
     writer = WRITERS[format](target, classes)
-    names = _names(splits)
-    done = boxes = left_out = 0
+    names = _readable(splits, _names(splits), strict)
+    counts = dict.fromkeys(splits, 0)
+    boxes = left_out = 0
     with disk_errors(target):
         target.mkdir(parents=True, exist_ok=True)
-        for split, data in splits.items():
+        for split in splits:
             writer.folder(split).mkdir(parents=True, exist_ok=True)
-            for index in range(len(data)):
-                name = names[split, index]
-                objects = _write_image(data, index, writer.folder(split) / name)
-                entry = Entry(split, name, data.size(index), objects, _areas(data, index, objects))
-                missing = writer.add(entry)
-                done, boxes, left_out = done + 1, boxes + len(objects) - missing, left_out + missing
-                if progress is not None:
-                    progress(done, len(names))
+        for done, ((split, index), name) in enumerate(names.items(), 1):
+            data = splits[split]
+            objects = _write_image(data, index, writer.folder(split) / name)
+            missing = writer.add(Entry(split, name, data.size(index), objects, _areas(data, index, objects)))
+            counts[split] += 1
+            boxes, left_out = boxes + len(objects) - missing, left_out + missing
+            if progress is not None:
+                progress(done, len(names))
         writer.finish(tuple(splits))
-    return Written(done, boxes, left_out)
+    return Written(len(names), boxes, left_out, counts)
+
+
+def _readable(
+    splits: Mapping[str, Dataset], names: dict[tuple[str, int], str], strict: bool
+) -> dict[tuple[str, int], str]:
+    """The names of pictures that decode. Nothing is written yet: too many that do not are an error."""
+    lost = {split: lose_undecodable(data) for split, data in splits.items() if isinstance(data, ImageDataset)}
+    for data in splits.values():
+        if isinstance(data, ImageDataset):
+            data.report.judge(strict)
+    return {use: name for use, name in names.items() if use[1] not in lost.get(use[0], ())}
 
 
 def _checked(splits: Mapping[str, Dataset], target: Path, format: str) -> tuple[str, ...]:
@@ -81,6 +100,8 @@ def _checked(splits: Mapping[str, Dataset], target: Path, format: str) -> tuple[
         raise UsageError(f"format '{printable(format)}' cannot be written: did you mean '{nearest}'?")
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(f"{printable(target)}: exists and is not an empty folder (choose another one)")
+    for split in splits:
+        _check_name(split, format)
     tables = {data.classes for data in splits.values()}
     if len(tables) != 1:
         names = ", ".join(splits) or "none"
@@ -88,6 +109,15 @@ def _checked(splits: Mapping[str, Dataset], target: Path, format: str) -> tuple[
             f"{printable(target)}: the splits ({names}) need one list of classes to be one data set"
         )
     return tables.pop()
+
+
+def _check_name(split: str, format: str) -> None:
+    """Refuse a split that nobody would find again under its name."""
+    name = f"split '{printable(split)}'"
+    if format == "yolo" and split not in ORDER:
+        raise DataError(f"{name}: YOLO knows {', '.join(ORDER)} only (rename it, or write voc or coco)")
+    if format == "voc" and split_name(split.rpartition("_")[2]) in ORDER and "_" in split:
+        raise DataError(f"{name}: VOC takes such a list for that of a class (rename it, or write coco)")
 
 
 def _path(data: Dataset, index: int) -> Path | None:

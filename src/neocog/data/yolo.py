@@ -24,16 +24,26 @@ from neocog.data.files import (
     text_lines,
 )
 from neocog.data.images import ImageInfo
+from neocog.data.places import full, note_uncovered
 from neocog.data.records import ImageDataset
 from neocog.data.report import Report
 from neocog.data.yolo_config import find_config
-from neocog.data.yolo_files import CLASS_FILES, Layout, find_layout, find_places, label_path
+from neocog.data.yolo_files import (
+    CLASS_FILES,
+    Layout,
+    find_layout,
+    find_places,
+    label_path,
+    picture_folders,
+)
 from neocog.data.yolo_lines import PIXELS, LineFault, parse_line
 from neocog.errors import DataError
 
 LAYOUT = "YOLO (images/train + labels/train, train/images + train/labels, or *.txt by the images; data.yaml)"
 MOST_LABELS = 16 << 20
-"""Bytes of one image's file: 300,000 lines."""
+"""Bytes of one image's file."""
+MOST_LINES = 20_000
+"""Of one image's file: so many objects has none."""
 
 NOT_LABELS = ("classes.txt", "notes.txt", "readme")
 
@@ -44,15 +54,24 @@ def finds(root: Path) -> bool:
 
 
 def splits(root: Path) -> tuple[str, ...]:
-    """The splits there are; a data set without any is divided into three."""
-    sources = find_layout(root).sources
-    return ("train", "val", "test") if "" in sources else in_order(sources)
+    """The splits there are; a data set without any is divided into three.
+
+    A split that training needs and data.yaml looks for in vain counts: opening it tells why.
+    """
+    layout = find_layout(root)
+    if "" in layout.sources:
+        return ("train", "val", "test")
+    return in_order([*layout.sources, *(split for split in layout.missing if split != "test")])
 
 
 def read(root: Path, split: str) -> ImageDataset:
     """One split. Raises DataError for a data.yaml that cannot be used; other faults go to `report`."""
     layout = find_layout(root)
+    if split in layout.missing:
+        raise DataError(layout.missing[split])
     report = Report(f"{printable(root)}, {split}")
+    for other, reason in layout.missing.items():
+        report.note(".", "", reason, f"there is no split '{other}'")
     classes = _classes(layout, report)
     names = chosen = layout.images(split)
     if "" in layout.sources:
@@ -73,16 +92,23 @@ def read(root: Path, split: str) -> ImageDataset:
 
 
 def _classes(layout: Layout, report: Report) -> tuple[str, ...]:
-    """From data.yaml, `classes.txt` (or `obj.names`), else as many numbers as the labels use."""
+    """From data.yaml, `classes.txt` (or `obj.names`), else numbers: those of `nc`, or of the labels."""
     if layout.config and layout.config.names:
         return layout.config.names
+    count = layout.config.count if layout.config else None
     for name in CLASS_FILES:
         if (layout.home / name).is_file():
-            return read_classes(layout.home / name)
-    report.note(".", "", "no class names given", "numbers from the labels are used")
-    images = [name for split in layout.sources for name in layout.images(split)]
-    highest = max((_highest(layout.home / label_path(name)) for name in images), default=-1)
-    return tuple(str(label) for label in range(highest + 1))
+            names = read_classes(layout.home / name)
+            if count not in (None, len(names)):
+                file = printable(layout.home / name)
+                raise DataError(f"{file}: {len(names)} names, but nc in data.yaml is {count} (correct one)")
+            return names
+    source = "nc in data.yaml" if count else "the labels"
+    report.note(".", "", "no class names given", f"numbers from {source} are used")
+    if not count:
+        images = [name for split in layout.sources for name in layout.images(split)]
+        count = 1 + max((_highest(layout.home / label_path(name)) for name in images), default=-1)
+    return tuple(str(label) for label in range(count))
 
 
 def _highest(path: Path) -> int:
@@ -98,7 +124,10 @@ def _lines(path: Path) -> list[str]:
     """Raises FileNotFoundError when there is no such file, DataError when it is not text."""
     if not os.path.lexists(path):
         raise FileNotFoundError(path)
-    return text_lines(path, MOST_LABELS)
+    lines = text_lines(path, MOST_LABELS)
+    if len(lines) > MOST_LINES:
+        raise DataError(f"{printable(path)}: more than {MOST_LINES} lines for one image")
+    return lines
 
 
 def _enter(builder: Builder, name: str) -> int:
@@ -150,31 +179,27 @@ def _judge_labels(report: Report, images: int) -> None:
 
 
 def _note_unused(layout: Layout, split: str, report: Report) -> None:
-    """Label files whose image is nowhere, and pictures beside the listed ones that no split lists."""
+    """Pictures of the data set that no split uses, and label files whose image is nowhere."""
     home, images = layout.home, layout.images(split)
     every = (
         images
         if "" in layout.sources
         else [name for other in layout.sources for name in layout.images(other)]
     )
-    known = {_full(home, image) for image in every}
-    unlisted: list[str] = []
-    if any((home / place).is_file() for place in layout.sources.get(split) or layout.sources[""]):
-        unlisted = [
-            image for image in _beside(home, images) if is_image(image) and _full(home, image) not in known
-        ]
-    for image in unlisted:
-        report.note(image, "", "image in no split", "not used")
-    labels = {_full(home, label_path(image)) for image in (*every, *unlisted)}
-    for place in _beside(home, [label_path(image) for image in images]):
-        named = place.endswith(".txt") and not Path(place).name.lower().startswith(NOT_LABELS)
-        if named and _full(home, place) not in labels:
-            report.note(place, "", "label without image", "not used")
+    note_uncovered(home, picture_folders(layout, every), every, report)
+    beside = _beside(home, [label_path(image) for image in images])
+    pictures = [*every, *filter(is_image, _beside(home, images))]
+    labels = {full(home, label_path(image)) for image in pictures}
+    for place in beside:
+        named = place.lower().endswith(".txt") and not Path(place).name.lower().startswith(NOT_LABELS)
+        if named and full(home, place) not in labels:
+            report.note(place, "", "label without image", _why(home, place, labels))
 
 
-def _full(home: Path, place: str) -> str:
-    """One spelling of a path, however a list writes it."""
-    return os.path.abspath(home / place)  # noqa: PTH100  (Path.absolute keeps "..")
+def _why(home: Path, place: str, labels: set[str]) -> str:
+    """What is done about a label file that no image has."""
+    lower = f"{place[:-4]}.txt"
+    return "not used; its name must end in .txt" if full(home, lower) in labels else "not used"
 
 
 def _beside(home: Path, places: Sequence[str]) -> list[str]:

@@ -11,13 +11,15 @@ from typing import Any
 import yaml
 
 from neocog.data.files import children, is_title, printable, read_text, split_name
+from neocog.data.places import one_place
 from neocog.errors import DataError
 
 NAMES = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
 MOST_TEXT = 1 << 17
 """Bytes: 5,000 names and more. PyYAML takes 2.5 seconds for so many brackets or commas."""
 MOST_COUNT = 10**9
-SPLIT_KEYS = ("train", "val", "valid", "validation", "test")
+MOST_CLASSES = 10_000
+SPLIT_KEYS = ("train", "val", "valid", "validation", "trainval", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,9 @@ class Config:
 
     path: Path
     names: tuple[str, ...] | None  # None: not given
+    count: int | None  # of classes, where no names are given
     sources: dict[str, list[str]]  # split -> folders or lists of images, relative to the file's folder
+    missing: dict[str, str]  # split -> why it has no place, where the file names one that is not there
 
 
 def find_config(root: Path) -> Path | None:
@@ -85,10 +89,12 @@ def read_config(path: Path) -> Config:
         raise DataError(f"{printable(path)}: no names (a data.yaml has 'names', and 'train' and 'val' paths)")
     names = _names(path, document.get("names"))
     count = document.get("nc")
+    if names is None and count is not None and not (type(count) is int and 0 < count <= MOST_CLASSES):
+        raise DataError(f"{printable(path)}: nc is no number of 1 to {MOST_CLASSES} classes (correct it)")
     if names is not None and type(count) is int and count != len(names):
         count = max(-MOST_COUNT, min(count, MOST_COUNT))  # Python shows no number of 5,000 digits
         raise DataError(f"{printable(path)}: nc is {count}, but there are {len(names)} names (correct one)")
-    return Config(path, names, _sources(path, document))
+    return Config(path, names, None if names else count, *_sources(path, document))
 
 
 def _names(path: Path, value: Any) -> tuple[str, ...] | None:
@@ -118,39 +124,50 @@ def _names(path: Path, value: Any) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _sources(path: Path, document: dict[Any, Any]) -> dict[str, list[str]]:
-    """Split -> where its images are, relative to the file's folder. Entries that lead nowhere are errors."""
-    base = path.parent
-    start = document.get("path")
-    start = start if isinstance(start, str) else ""
-    sources: dict[str, list[str]] = {}
+def _sources(path: Path, document: dict[Any, Any]) -> tuple[dict[str, list[str]], dict[str, str]]:
+    """Split -> where its images are, relative to the file's folder; and the entries that lead nowhere."""
+    found: list[tuple[str, str, list[str]]] = []
+    missing: dict[str, str] = {}
     for key in SPLIT_KEYS:
-        value = document.get(key)
-        entries = value if isinstance(value, list) else [value] if value else []
-        places = []
-        for entry in entries:
-            if not isinstance(entry, str) or "\0" in entry:
-                raise DataError(f"{printable(path)}: {key} is no path")
-            place = _resolve(base, start, entry)
-            if place is not None and _is_root(base / place):
-                raise DataError(
-                    f"{printable(path)}: {key} is the whole file system (name the images' folder)"
-                )
-            places.append((entry, place))
-        missing = [entry for entry, place in places if place is None]
-        if missing and len(missing) < len(places):
-            raise DataError(
-                f"{printable(path)}: {key}: no such folder or list: {printable(missing[0][:200])}"
-            )
-        if places and not missing:
-            sources[split_name(key)] = [place for _, place in places if place is not None]
-    return sources
+        places = _places(path, key, document)
+        lost = [entry for entry, place in places if place is None]
+        if lost:
+            missing[split_name(key)] = _nowhere(path, key, lost[0])
+        if lost and len(lost) < len(places):
+            raise DataError(missing[split_name(key)])
+        if places and not lost:
+            kept = [place for _, place in places if place is not None]
+            found.append((split_name(key), f"{key}: {', '.join(kept)}", kept))
+    return one_place(path, found), missing
 
 
-def _is_root(place: Path) -> bool:
-    """Whether this is a disk's uppermost folder, as a lone `\\` or `/` is: reading would walk all of it."""
-    real = Path(os.path.realpath(place))
-    return real == real.parent
+def _nowhere(path: Path, key: str, entry: str) -> str:
+    return (
+        f"{printable(path)}: {key}: no such folder or list: {printable(entry[:200])} (correct or remove it)"
+    )
+
+
+def _places(path: Path, key: str, document: dict[Any, Any]) -> list[tuple[str, str | None]]:
+    """What a key of the file says, and where that is."""
+    start, value = document.get("path"), document.get(key)
+    places = []
+    for entry in value if isinstance(value, list) else [value] if value else []:
+        if not isinstance(entry, str) or "\0" in entry:
+            raise DataError(f"{printable(path)}: {key} is no path")
+        place = _resolve(path.parent, start if isinstance(start, str) else "", entry)
+        if place is not None:
+            _refuse_whole(path, key, place)
+        places.append((entry, place))
+    return places
+
+
+def _refuse_whole(path: Path, key: str, place: str) -> None:
+    """Refuse a folder that the data set lies in, as `/` and `../..` are: reading would walk all of it."""
+    real, home = Path(os.path.realpath(path.parent / place)), Path(os.path.realpath(path.parent))
+    if real == real.parent:
+        raise DataError(f"{printable(path)}: {key} is the whole file system (name the images' folder)")
+    if real in home.parents:
+        raise DataError(f"{printable(path)}: {key} is a folder around the data set (name the images' folder)")
 
 
 def _resolve(base: Path, start: str, entry: str) -> str | None:

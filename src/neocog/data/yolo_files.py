@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from neocog.data.files import ORDER, children, images_below, is_image, printable, read_lines, split_name
+from neocog.data.places import one_place
 from neocog.data.yolo_config import Config, find_config, read_config
 from neocog.errors import DataError
 
@@ -26,6 +29,7 @@ class Layout:
     home: Path  # the data set's folder
     config: Config | None
     sources: dict[str, list[str]]  # split -> folders, or lists of images, relative to the home
+    missing: dict[str, str]  # split -> why it cannot be opened, though data.yaml names a place for it
 
     def images(self, split: str) -> list[str]:
         """Images of a split relative to the home, each once: folders sorted, lists in their own order."""
@@ -48,27 +52,46 @@ def find_layout(root: Path) -> Layout:
     sources = config.sources if config and config.sources else find_places(home)
     if not sources:
         raise DataError(f"{printable(file or root)}: no images found ('train' and 'val' should name folders)")
-    return Layout(home, config, sources)
+    named = config.missing if config and "" not in sources else {}
+    missing = {split: why for split, why in named.items() if split not in sources}
+    return Layout(home, config, sources, missing)
 
 
 def find_places(root: Path) -> dict[str, list[str]]:
-    """Split -> folders or lists, by looking; empty when nothing looks like this format."""
+    """Split -> folders or lists, by looking; empty when nothing looks like this format.
+
+    Raises DataError for two places of one split, as `val` and `valid`.
+    """
     names = children(root)
     if {"images", "labels"} <= set(names):
-        inner = {split: f"images/{name}" for name in children(root / "images") if (split := _split(name))}
-        lists = {split: f"{split}.txt" for split in ORDER if f"{split}.txt" in names}
-        found = {split: place for split, place in inner.items() if (root / place).is_dir()} or lists
-        return {split: [place] for split, place in found.items()} or {"": ["images"]}
-    inner = {}
+        inner = [(_split(name), f"images/{name}") for name in children(root / "images")]
+        inner = [(split, place) for split, place in inner if split and (root / place).is_dir()]
+        lists = [(split, f"{split}.txt") for split in ORDER if f"{split}.txt" in names]
+        return _placed(root, inner or lists) or {"": ["images"]}
+    inner = []
     for name in names:
         split = _split(name)
         if split and {"images", "labels"} <= set(children(root / name)):
-            inner[split] = f"{name}/images"
+            inner.append((split, f"{name}/images"))
         elif split and _labelled(root / name):
-            inner[split] = name
-    if inner:
-        return {split: [place] for split, place in inner.items()}
-    return {"": ["."]} if _labelled(root) else {}
+            inner.append((split, name))
+    return _placed(root, inner) or ({"": ["."]} if _labelled(root) else {})
+
+
+def _placed(root: Path, found: list[tuple[str, str]]) -> dict[str, list[str]]:
+    return one_place(root, ((split, place, [place]) for split, place in found))
+
+
+def picture_folders(layout: Layout, images: Sequence[str]) -> list[str]:
+    """Where pictures of the data set may lie, relative to its folder: below it, and so that they look meant.
+
+    `images` are those of its splits: where a list names them, its own place says nothing.
+    """
+    entries = [*images, *(place for places in layout.sources.values() for place in places)]
+    tops = dict.fromkeys(place.partition("/")[0] for place in entries)
+    folders = [top for top in tops if top not in ("", ".", "..") and os.path.isdir(layout.home / top)]  # noqa: PTH112
+    like = [f"{name}/images" for name in children(layout.home)]
+    return [*folders, *(place for place in like if os.path.isdir(layout.home / place)), "."]  # noqa: PTH112
 
 
 def _split(name: str) -> str:
