@@ -22,7 +22,7 @@ from neocog.plan import Machine
 from neocog.run import Run
 from neocog.types import SampleKey
 
-PICTURES = 12
+PICTURES = 18
 
 
 def last_of_epoch(epoch: int) -> int:

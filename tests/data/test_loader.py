@@ -166,9 +166,9 @@ def test_an_abandoned_iteration_leaves_the_next_whole() -> None:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_an_unreadable_picture_leaves_a_hole_and_nothing_else(workers: int) -> None:
     whole = list(Loader(Memory(), TRAIN, batch_size=4, steps=8))
-    loader = Loader(Memory(broken=(6,)), TRAIN, batch_size=4, steps=8, workers=workers)
+    loader = Loader(Memory(broken=(5,)), TRAIN, batch_size=4, steps=8, workers=workers)
     for full, holed in zip(whole, loader, strict=True):
-        kept = [place for place, key in enumerate(full.keys) if key.index != 6]
+        kept = [place for place, key in enumerate(full.keys) if key.index != 5]
         assert holed.step == full.step and holed.keys == tuple(full.keys[place] for place in kept)
         assert full.targets is not None and holed.targets is not None
         for place, original in enumerate(kept):
@@ -176,7 +176,7 @@ def test_an_unreadable_picture_leaves_a_hole_and_nothing_else(workers: int) -> N
             ours, theirs = holed.images[place], full.images[original]
             assert torch.equal(ours[:, :height, :width], theirs[:, :height, :width])
             assert torch.equal(holed.targets[place].boxes, full.targets[original].boxes)
-    assert loader.faults == ["picture 6: cannot be read; remove it"]
+    assert loader.faults == ["picture 5: cannot be read; remove it"]
 
 
 def test_an_empty_batch_is_passed_over() -> None:
@@ -189,7 +189,26 @@ def test_more_than_a_tenth_unreadable_stops(workers: int) -> None:
     bearable = Loader(Memory(count=20, broken=(1, 2)), JUDGE, batch_size=4, steps=20, workers=workers)
     assert sum(len(batch) for batch in bearable) == 72 and len(bearable.faults) == 2
     with pytest.raises(DataError, match=r"^memory: 3 of 20 images cannot be read[^\n]*picture \d+[^\n]*$"):
-        list(Loader(Memory(count=20, broken=(1, 2, 3)), JUDGE, batch_size=4, steps=5, workers=workers))
+        list(Loader(Memory(count=20, broken=(1, 2, 4)), JUDGE, batch_size=4, steps=5, workers=workers))
+
+
+def test_more_than_a_tenth_of_the_objects_stops() -> None:
+    said = r"^memory: 2 of 20 images cannot be read, and with them 6 of 30 objects, more than 10%;"
+    with pytest.raises(DataError, match=said):
+        list(evaluation_batches(Memory(count=20, broken=(3, 7)), JUDGE, batch_size=4))
+
+
+class Rare(Memory):
+    """Only picture 5 shows an `a`."""
+
+    def objects(self, index: int) -> Objects:
+        return replace(super().objects(index), labels=torch.full((index % 4,), int(index != 5)))
+
+
+def test_a_class_that_vanishes_stops() -> None:
+    list(evaluation_batches(Rare(count=20, broken=(9,)), JUDGE, batch_size=4))
+    with pytest.raises(DataError, match=r"1 of 20 images .*, and with them every object of class 'a';"):
+        list(evaluation_batches(Rare(count=20, broken=(5,)), JUDGE, batch_size=4))
 
 
 def test_nothing_to_read_is_an_error() -> None:

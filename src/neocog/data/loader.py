@@ -75,8 +75,9 @@ class Loader:
         if len(dataset) == 0:
             raise DataError(f"{dataset.name}: no images in the split '{dataset.split}'; choose another split")
         self.faulty = {}
+        self._seen: np.ndarray | None = None  # objects of each class; counted when a picture is lost
         self._count = len(dataset)
-        self._name, self._strict = dataset.name, strict
+        self._dataset, self._strict = dataset, strict
         if not shuffle:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
@@ -117,7 +118,7 @@ class Loader:
         except WorkerDied as death:
             pool.close()
             raise DataError(
-                f"{self._name}: a loader process died ({death}), most likely for want of memory; use fewer "
+                f"{self._dataset.name}: a loader process died ({death}), most likely for want of memory; use fewer "
                 f"--workers or a smaller --batch"
             ) from death
         except BaseException:
@@ -126,16 +127,46 @@ class Loader:
         self._idle = pool
 
     def note(self, faults: Iterable[tuple[int, str]]) -> None:
-        """Add to what could not be read, here or in another process; DataError if it is too much."""
+        """Add to what could not be read, here or in another process; DataError if it is too much.
+
+        As where annotations are read, too much is a tenth of the images or of the objects, or all of a class.
+        """
+        known = len(self.faulty)
         for index, message in faults:
             self.faulty.setdefault(index, message)
-        if self._strict and self.faulty:
+        if len(self.faulty) == known:
+            return
+        if self._strict:
             raise DataError(f"{self.faults[0]} (strict reading allows none)")
-        if len(self.faulty) > FAULT_LIMIT * self._count:
+        why = self._too_much()
+        if why:
             raise DataError(
-                f"{self._name}: {len(self.faulty)} of {self._count} images cannot be read, more than "
-                f"{FAULT_LIMIT:.0%}; run `neocog data check` on it. The last: {self.faults[-1]}"
+                f"{self._dataset.name}: {why}; run `neocog data check` on it. The last: {self.faults[-1]}"
             )
+
+    def _too_much(self) -> str | None:
+        """Why what is left must not be used."""
+        gone = f"{len(self.faulty)} of {self._count} images cannot be read"
+        if len(self.faulty) > FAULT_LIMIT * self._count:
+            return f"{gone}, more than {FAULT_LIMIT:.0%}"
+        lost = self._objects_of_classes(self.faulty)
+        if not lost.any():
+            return None
+        seen = self._seen if self._seen is not None else self._objects_of_classes(range(self._count))
+        self._seen = seen
+        if lost.sum() > FAULT_LIMIT * seen.sum():
+            return f"{gone}, and with them {lost.sum()} of {seen.sum()} objects, more than {FAULT_LIMIT:.0%}"
+        vanished = np.flatnonzero((lost == seen) & (seen > 0))
+        if len(vanished):
+            return f"{gone}, and with them every object of class '{self._dataset.classes[vanished[0]]}'"
+        return None
+
+    def _objects_of_classes(self, images: Iterable[int]) -> np.ndarray:
+        """How many objects of each class these images have."""
+        count = np.zeros(len(self._dataset.classes), np.int64)
+        for index in images:
+            count += np.bincount(self._dataset.objects(index).labels.numpy(), minlength=len(count))
+        return count
 
 
 def _one_ahead(batches: Iterator[Batch]) -> Iterator[Batch]:
