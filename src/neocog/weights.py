@@ -21,7 +21,6 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from neocog.data.files import data_errors
 from neocog.errors import CheckpointError, NumbersError, is_out_of_memory
 from neocog.files import disk_errors, make_folder, reached, sync_folder, write_atomic
 
@@ -186,12 +185,15 @@ def load_model(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 def find_model(path: Path) -> Path:
     """The model folder of a run folder, or `path` itself if it is a model folder. Raises CheckpointError."""
-    with data_errors(path, CheckpointError):
+    try:
         for folder in (path / "model", path):
             if (folder / CONFIG).is_file():
                 return folder
-        if not path.exists():
-            raise CheckpointError(f"{path}: no such run or model folder")
+        found = path.exists()
+    except OSError as error:  # a name too long, or a folder that may not be entered
+        raise CheckpointError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from error
+    if not found:
+        raise CheckpointError(f"{path}: no such run or model folder")
     raise CheckpointError(
         f"{path}: no model in it (no {CONFIG}); train one with --out, or go on with --resume"
     )

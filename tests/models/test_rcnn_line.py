@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from neocog.models.rcnn import RCNN
+from neocog.ops.boxes import iou
 from neocog.parts.regions import RegionOptions
 from neocog.testing import FULL, check_detector, make_batch
 from neocog.types import Batch, Proposals
@@ -117,8 +118,10 @@ def test_learns_one_batch_by_heart(name: str) -> None:
     with torch.inference_mode():
         found = model.decode(model(batch.without_targets()), batch)
     for result, target in zip(found, batch.targets or (), strict=True):
-        sure = result.scores > 0.5
-        assert sorted(result.labels[sure].tolist()) == sorted(target.labels.tolist())
+        # The best are the objects. Others may follow: regions that half cover one were not all trained with.
+        boxes, labels = result.boxes[: len(target)], result.labels[: len(target)]
+        overlaps = iou(target.boxes, boxes) * (target.labels[:, None] == labels)
+        assert (overlaps.amax(dim=1) > 0.8).all()
 
 
 def test_svms_replace_the_softmax_once_fitted() -> None:
@@ -178,7 +181,6 @@ def test_easy_negatives_are_dropped_and_hard_ones_kept() -> None:
 
 def test_box_regression_moves_boxes_towards_their_objects() -> None:
     """Features that are the offsets themselves: ridge regression must find them."""
-    from neocog.ops.boxes import iou
     from neocog.ops.coder import BoxCoder
     from neocog.parts.svm import fit_scorer
 

@@ -66,9 +66,7 @@ class Backbone(nn.Module, ABC):
 
         Raises UsageError for a network that is not made of stages.
         """
-        raise UsageError(
-            f"{type(self).__name__} has no last stage for regions to go through: give hidden a width above 0"
-        )
+        raise UsageError(f"{type(self).__name__} is not made of stages")
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

@@ -118,8 +118,8 @@ class Loader:
         except WorkerDied as death:
             pool.close()
             raise DataError(
-                f"{self._dataset.name}: a loader process died ({death}), most likely for want of memory; use fewer "
-                f"--workers or a smaller --batch"
+                f"{self._dataset.name}: a loader process died ({death}), most likely for want of memory; use "
+                f"fewer --workers or a smaller --batch"
             ) from death
         except BaseException:
             pool.close()

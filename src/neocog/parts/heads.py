@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.backbones.backbone import Backbone
+from neocog.errors import UsageError
 
 
 class TwoLayerHead(nn.Module):
@@ -106,8 +107,16 @@ Head = TwoLayerHead | MeanHead
 def region_head(
     backbone: Backbone, level: str, classes: int, pool: int, hidden: int, dropout: float, norm: bool
 ) -> Head:
-    """The head of regions pooled from a map: two layers, or with `hidden` 0 the mean of the last stage."""
+    """The head of regions pooled from a map: two layers, or with `hidden` 0 the mean of the last stage.
+
+    Raises UsageError for 0 and a network that is not made of stages.
+    """
     if not hidden:
+        if type(backbone).after is Backbone.after:
+            name = type(backbone).__name__
+            raise UsageError(
+                f"{name} has no last stage for regions to go through: give hidden a width above 0"
+            )
         return MeanHead(list(backbone.channels.values())[-1], classes)
     return TwoLayerHead(backbone.channels[level], pool, hidden, classes, dropout, norm)
 
