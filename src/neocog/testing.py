@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import nn
 
-from neocog.ops.boxes import clip, shorter_side
+from neocog.ops.boxes import clip, iou, shorter_side
 from neocog.types import Batch, Frame, Objects, Proposals, SampleKey
 
 
@@ -70,6 +71,31 @@ def check_detector(model: Any) -> None:
         _check_loss(model.train(), batch, name)
         _check_decode(model.eval(), batch.without_targets(), name)
         assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
+
+
+def check_learns(model: Any, steps: int = 60) -> None:
+    """Assert that a detector of two classes learns one batch by heart: its best boxes become the objects.
+
+    Others may follow them, such as regions that half cover an object, which were not all trained with.
+    """
+    model.to(memory_format=torch.channels_last).train()
+    batch = make_batch([FULL, FULL[1:]])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        losses = model.loss(model(batch), batch)
+        torch.stack(list(losses.values())).sum().backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+    model.eval()
+    for module in model.modules():  # so few steps leave running statistics behind
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+    with torch.inference_mode():
+        found = model.decode(model(batch.without_targets()), batch)
+    for result, target in zip(found, batch.targets or (), strict=True):
+        boxes, labels = result.boxes[: len(target)], result.labels[: len(target)]
+        overlaps = iou(target.boxes, boxes) * (target.labels[:, None] == labels)
+        assert (overlaps.amax(dim=1) > 0.7).all(), f"found {labels.tolist()} at {boxes.tolist()}"
 
 
 def _check_loss(model: Any, batch: Batch, name: str) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from neocog.models.faster_rcnn import FasterRCNN
-from neocog.testing import FULL, check_detector, make_batch
+from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.zoo import MODELS, create
 
 
@@ -69,21 +69,4 @@ def test_sampling_depends_on_the_key_alone() -> None:
 
 def test_learns_one_batch_by_heart() -> None:
     torch.manual_seed(0)
-    model: Any = create("faster-rcnn", 2).to(memory_format=torch.channels_last)
-    batch = make_batch([FULL, FULL[1:]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(60):
-        optimizer.zero_grad()
-        torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()
-        optimizer.step()
-    model.eval()
-    for module in model.modules():  # so few steps leave running statistics behind
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.train()
-    with torch.inference_mode():
-        found = model.decode(model(batch.without_targets()), batch)
-    for result, target in zip(found, batch.targets or (), strict=True):
-        sure = result.scores > 0.5
-        assert sorted(result.labels[sure].tolist()) == sorted(target.labels.tolist())
-        best = result.boxes[sure][result.labels[sure].argsort()]
-        torch.testing.assert_close(best, target.boxes, rtol=0, atol=8.0)
+    check_learns(create("faster-rcnn", 2))

@@ -12,7 +12,7 @@ import torch
 from neocog.models.rcnn import RCNN
 from neocog.ops.boxes import iou
 from neocog.parts.regions import RegionOptions
-from neocog.testing import FULL, check_detector, make_batch
+from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.types import Batch, Proposals
 from neocog.zoo import MODELS, create
 
@@ -104,24 +104,7 @@ def test_rcnn_gives_the_same_however_many_crops_at_once() -> None:
 @pytest.mark.parametrize("name", LINE)
 def test_learns_one_batch_by_heart(name: str) -> None:
     torch.manual_seed(0)
-    model: Any = create(name, 2).to(memory_format=torch.channels_last)
-    batch = make_batch([FULL, FULL[1:]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
-    for _ in range(50):
-        optimizer.zero_grad()
-        torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()
-        optimizer.step()
-    model.eval()
-    for module in model.modules():  # so few steps leave running statistics behind
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.train()
-    with torch.inference_mode():
-        found = model.decode(model(batch.without_targets()), batch)
-    for result, target in zip(found, batch.targets or (), strict=True):
-        # The best are the objects. Others may follow: regions that half cover one were not all trained with.
-        boxes, labels = result.boxes[: len(target)], result.labels[: len(target)]
-        overlaps = iou(target.boxes, boxes) * (target.labels[:, None] == labels)
-        assert (overlaps.amax(dim=1) > 0.8).all()
+    check_learns(create(name, 2))
 
 
 def test_svms_replace_the_softmax_once_fitted() -> None:
