@@ -237,7 +237,7 @@ def _add_comparison(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         for row in rows
     ]
-    columns = ["model", "ms", "proposals", "network", "decode", "GMAC", "x R-CNN", "x without proposals"]
+    columns = ["model", "ms", "proposals", "network", "decode", "GFLOPs", "x R-CNN", "x without proposals"]
     page.table("Time: milliseconds a picture, and how many times R-CNN takes as long", columns, times)
 
 
