@@ -16,6 +16,7 @@ from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
+from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
@@ -34,6 +35,9 @@ class Detector(Protocol):
 
     def loss(self, output: Any, batch: Batch) -> dict[str, Tensor]:
         """Named scalars whose sum is to be made small."""
+
+    def candidates(self, output: Any, batch: Batch) -> Candidates:
+        """Everything that the network might report, before suppression."""
 
     def decode(self, output: Any, batch: Batch) -> list[Detections]:
         """A result for each image, in pixels of the network's input, best first."""

@@ -14,8 +14,9 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.roi import roi_align, roi_pool
+from neocog.parts.candidates import Candidates, suppress
 from neocog.parts.heads import TwoLayerHead, region_head
-from neocog.parts.regions import RegionOptions, Regions, choose_regions, given, region_decode, region_loss
+from neocog.parts.regions import RegionOptions, Regions, choose_regions, given, region_candidates, region_loss
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Features, Task
 
@@ -84,11 +85,16 @@ class FastRCNN(nn.Module):
     def loss(self, output: FastRCNNOutput, batch: Batch) -> dict[str, Tensor]:
         return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
 
+    def candidates(self, output: FastRCNNOutput, batch: Batch) -> Candidates:
+        """Every region as every class that it may be, before suppression."""
+        return region_candidates(
+            output.regions, output.logits, output.deltas, self.coder, batch, self.options.regions.score
+        )
+
     def decode(self, output: FastRCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first."""
-        return region_decode(
-            output.regions, output.logits, output.deltas, self.coder, batch, self.options.regions
-        )
+        options = self.options.regions
+        return suppress(self.candidates(output, batch), len(batch), self.classes, options.nms, options.most)
 
     def compress(self) -> None:
         """Truncate the hidden layers to the ranks of `options.svd`, in place: for testing only."""

@@ -16,12 +16,13 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.roi import roi_align, roi_pool
+from neocog.parts.candidates import Candidates, suppress
 from neocog.parts.heads import region_head
 from neocog.parts.regions import (
     RegionOptions,
     Regions,
     choose_regions,
-    region_decode,
+    region_candidates,
     region_loss,
 )
 from neocog.parts.rpn import RPN, RPNOptions, RPNOutput
@@ -108,8 +109,13 @@ class FasterRCNN(nn.Module):
         """The two losses of Fast R-CNN alone."""
         return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
 
+    def candidates(self, output: FasterRCNNOutput, batch: Batch) -> Candidates:
+        """Every region as every class that it may be, before suppression."""
+        return region_candidates(
+            output.regions, output.logits, output.deltas, self.coder, batch, self.options.regions.score
+        )
+
     def decode(self, output: FasterRCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first."""
-        return region_decode(
-            output.regions, output.logits, output.deltas, self.coder, batch, self.options.regions
-        )
+        options = self.options.regions
+        return suppress(self.candidates(output, batch), len(batch), self.classes, options.nms, options.most)

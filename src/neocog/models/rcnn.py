@@ -19,15 +19,16 @@ from neocog.backbones.backbone import Backbone
 from neocog.ops.coder import BoxCoder
 from neocog.ops.ranges import check_range
 from neocog.ops.warp_regions import warp_regions
+from neocog.parts.candidates import Candidates, suppress
 from neocog.parts.heads import Head, MeanHead, TwoLayerHead
 from neocog.parts.regions import (
     RegionOptions,
     Regions,
     choose_regions,
-    decode_scores,
     given,
-    region_decode,
+    region_candidates,
     region_loss,
+    scored_candidates,
 )
 from neocog.parts.svm import LinearScorer, fit_scorer
 from neocog.proposals.search import SearchOptions
@@ -136,12 +137,17 @@ class RCNN(nn.Module):
         features, maps = zip(*seen, strict=True)
         return torch.cat(features), torch.cat(maps)
 
-    def decode(self, output: RCNNOutput, batch: Batch) -> list[Detections]:
-        """Detections of each image, in pixels of the network's input, best first.
+    def candidates(self, output: RCNNOutput, batch: Batch) -> Candidates:
+        """Every region as every class that it may be, before suppression.
 
         The score of an SVM is the logistic function of its margin: in [0, 1], and in the same order.
         """
-        regions, deltas, options = output.regions, output.deltas, self.options.regions
+        regions, deltas, least = output.regions, output.deltas, self.options.regions.score
         if output.logits.shape[1] == self.classes:
-            return decode_scores(regions, output.logits.sigmoid(), deltas, self.coder, batch, options)
-        return region_decode(regions, output.logits, deltas, self.coder, batch, options)
+            return scored_candidates(regions, output.logits.sigmoid(), deltas, self.coder, batch, least)
+        return region_candidates(regions, output.logits, deltas, self.coder, batch, least)
+
+    def decode(self, output: RCNNOutput, batch: Batch) -> list[Detections]:
+        """Detections of each image, in pixels of the network's input, best first."""
+        options = self.options.regions
+        return suppress(self.candidates(output, batch), len(batch), self.classes, options.nms, options.most)

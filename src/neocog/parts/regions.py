@@ -16,10 +16,10 @@ from neocog.ops.assign import NEGATIVE, UNUSED, assign, sample
 from neocog.ops.boxes import clip, iou
 from neocog.ops.coder import BoxCoder
 from neocog.ops.losses import smooth_l1
-from neocog.ops.nms import batched_nms
 from neocog.ops.ranges import check_range
 from neocog.ops.rng import generator
-from neocog.types import Batch, Detections, Proposals
+from neocog.parts.candidates import Candidates
+from neocog.types import Batch, Proposals
 
 
 @dataclass(frozen=True)
@@ -123,25 +123,20 @@ def region_loss(
     }
 
 
-def region_decode(
-    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, options: RegionOptions
-) -> list[Detections]:
-    """Softmax, then `decode_scores`."""
-    return decode_scores(regions, logits.softmax(dim=1)[:, :-1], deltas, coder, batch, options)
+def region_candidates(
+    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, score: float
+) -> Candidates:
+    """`scored_candidates` of the softmax of logits (R, K + 1)."""
+    return scored_candidates(regions, logits.softmax(dim=1)[:, :-1], deltas, coder, batch, score)
 
 
-def decode_scores(
-    regions: Regions, scores: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, options: RegionOptions
-) -> list[Detections]:
-    """Threshold scores (R, K), decode, clip, suppress per class, keep the best: one result an image."""
+def scored_candidates(
+    regions: Regions, scores: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, least: float
+) -> Candidates:
+    """Every region as every class for which its score (R, K) is above `least`, moved by its deltas (R, 4K)
+    and clipped to the picture."""
     classes = scores.shape[1]
-    region, label = torch.nonzero(scores > options.score, as_tuple=True)
-    image, score = regions.images[region], scores[region, label]
+    region, label = torch.nonzero(scores > least, as_tuple=True)
+    image = regions.images[region]
     boxes = coder.decode(deltas.view(-1, classes, 4)[region, label], regions.boxes[region])
-    boxes = clip(boxes, batch.limits[image])
-    keep = batched_nms(boxes, score, image * classes + label, options.nms)
-    boxes, score, label, image = boxes[keep], score[keep], label[keep], image[keep]
-    return [
-        Detections(boxes[own][: options.most], score[own][: options.most], label[own][: options.most])
-        for own in (image == index for index in range(len(batch)))
-    ]
+    return Candidates(clip(boxes, batch.limits[image]), scores[region, label], label, image)
