@@ -139,6 +139,11 @@ class Predictor:
 
     def predict(self, image: np.ndarray | str | Path) -> Prediction:
         """Detections in one picture: a file, or a uint8 RGB array (H, W, 3); UsageError for another array."""
+        batch = self.prepare(image)
+        return self.convert(self.run(batch)[0][0], batch.frames[0].source)
+
+    def prepare(self, image: np.ndarray | str | Path) -> Batch:
+        """One picture as the network wants it, with its regions where those come from outside."""
         source = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
@@ -146,8 +151,7 @@ class Predictor:
         frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
         regions = None if self.search is None else selective_search(pixels, self.search)
         sample = Sample(pixels, None, frame, proposals=regions)
-        batch = collate([self.transform(sample)], stride=STRIDE)
-        return self.convert(self.run(batch)[0][0], source)
+        return collate([self.transform(sample)], stride=STRIDE)
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
         """Detections in original pixels as a Prediction."""

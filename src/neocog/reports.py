@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 
 from neocog.data.dataset import Dataset
 from neocog.errors import DataError
 from neocog.evaluate import Evaluation
 from neocog.files import disk_errors, make_folder
+from neocog.metrics.slices import by_crowd, by_size
 from neocog.pictures.axes import Axis
 from neocog.pictures.charts import (
     Curve,
@@ -22,11 +24,21 @@ from neocog.pictures.charts import (
     precision_recall_chart,
     scatter_chart,
 )
-from neocog.pictures.draw import contact_sheet, draw_detections, draw_objects, side_by_side
+from neocog.pictures.draw import (
+    contact_sheet,
+    draw_detections,
+    draw_objects,
+    shrunk,
+    side_by_side,
+    titled,
+)
 from neocog.pictures.report import Page, write_page
 
 SAMPLES = 8
 """Pictures of a validation that are drawn."""
+
+TILE = 480
+"""Pixels a side of one picture among several."""
 
 
 def spaced(count: int, wanted: int) -> list[int]:
@@ -200,15 +212,14 @@ def compare_report(
         ),
         "VOC AP50 of each model against its milliseconds an image",
     )
+    _add_differences(page, evaluations)
     page.heading("Average precision of each class")
     for name, evaluation in evaluations.items():
         values = {one.name: one.voc_ap for one in evaluation.voc.classes}
         page.figure(bar_chart(name, values, Axis("VOC AP50", lower=0, upper=1)), f"VOC AP50 a class: {name}")
     page.heading("The same pictures")
-    for number, sheet in enumerate(_same_pictures(data, evaluations), 1):
-        page.figure(
-            sheet, f"Test picture {number}: the truth, then each model", ", ".join(["truth", *evaluations])
-        )
+    for number, (why, sheet) in enumerate(_same_pictures(data, evaluations), 1):
+        page.figure(sheet, f"Test picture {number}: the truth, then each model", f"Picture {number}: {why}.")
     write_page(out / "report.html", page.render())
 
 
@@ -241,20 +252,67 @@ def _add_comparison(page: Page, rows: Sequence[Mapping[str, Any]]) -> None:
     page.table("Time: milliseconds a picture, and how many times R-CNN takes as long", columns, times)
 
 
-def _same_pictures(data: Dataset, evaluations: Mapping[str, Evaluation]) -> Iterator[Image.Image]:
-    """For a few test pictures: the truth, then what every model found, side by side."""
+def _add_differences(page: Page, evaluations: Mapping[str, Evaluation]) -> None:
+    """Small objects, crowded pictures: one curve a model over the thirds of the test set."""
+    parts = (
+        ("Small and large objects", by_size, "median side of a third of the objects (pixels)"),
+        ("Sparse and crowded pictures", by_crowd, "objects in a picture, median of a third of the pictures"),
+    )
+    page.heading("Where they differ")
+    for title, cut, across in parts:
+        curves = []
+        for name, one in evaluations.items():
+            slices = cut(one.truths, one.predictions, [voc.name for voc in one.voc.classes])
+            curves.append(Curve(name, [s.middle for s in slices], [_nan(s.voc_map) for s in slices]))
+        page.figure(
+            line_chart(title, curves, Axis(across), Axis("VOC AP50", lower=0, upper=1)),
+            f"VOC AP50 of each model: {title.lower()}",
+        )
+
+
+def _telling(evaluations: Mapping[str, Evaluation]) -> dict[int, str]:
+    """Test pictures that tell models apart, and why: their places among the images judged."""
     first = next(iter(evaluations.values()))
+    truths = first.truths
+    full = [place for place, truth in enumerate(truths) if len(truth)]
+    if not full:
+        return dict.fromkeys(spaced(first.images, SAMPLES), "no objects")
+    found = np.array(
+        [
+            [len(one.predictions[place].scores[one.predictions[place].scores >= 0.5]) for place in full]
+            for one in evaluations.values()
+        ]
+    )
+    spread = found.max(axis=0) - found.min(axis=0)
+    smallest = [float((t.boxes[:, 2:] - t.boxes[:, :2]).prod(1).median()) for t in (truths[p] for p in full)]
+    telling: dict[int, str] = {}
+    for why, order in (
+        ("the most objects", np.argsort([-len(truths[place]) for place in full], kind="stable")),
+        ("the smallest objects", np.argsort(smallest, kind="stable")),
+        ("the models disagree most", np.argsort(-spread, kind="stable")),
+    ):
+        for place in [full[index] for index in order if full[index] not in telling][:2]:
+            telling[place] = why
     for place in spaced(first.images, SAMPLES):
+        if len(telling) < SAMPLES:
+            telling.setdefault(place, "one of all")
+    return telling
+
+
+def _same_pictures(data: Dataset, evaluations: Mapping[str, Evaluation]) -> Iterator[tuple[str, Image.Image]]:
+    """For the telling test pictures: why, and the truth, then what every model found, side by side."""
+    first = next(iter(evaluations.values()))
+    for place, why in _telling(evaluations).items():
         index = first.indices[place]
         try:
             image = data[index].image
         except DataError:
             continue
-        drawn = [draw_objects(image, first.truths[place], data.classes)]
-        for evaluation in evaluations.values():
+        drawn = [titled(shrunk(draw_objects(image, first.truths[place], data.classes), TILE), "truth")]
+        for name, evaluation in evaluations.items():
             found = evaluation.predictions[evaluation.indices.index(index)]
-            drawn.append(draw_detections(image, found, data.classes))
-        yield contact_sheet(drawn, columns=min(len(drawn), 4))
+            drawn.append(titled(shrunk(draw_detections(image, found, data.classes), TILE), name))
+        yield why, contact_sheet(drawn, columns=min(len(drawn), 4), tile=2 * TILE)
 
 
 def _three(value: float | None) -> str:

@@ -188,9 +188,13 @@ class Frame:
         """Boxes (N, 4) of the original as boxes of the network's input (not clipped)."""
         return _map_boxes(self.matrix, boxes)
 
+    def from_input(self, boxes: Tensor) -> Tensor:
+        """Boxes (N, 4) of the network's input as boxes of the original (not clipped)."""
+        return _map_boxes(self.inverse, boxes)
+
     def to_original(self, boxes: Tensor) -> Tensor:
-        """Boxes (N, 4) of the network's input as boxes of the original, clipped to it."""
-        mapped = _map_boxes(self.inverse, boxes)
+        """The same, clipped to the original."""
+        mapped = self.from_input(boxes)
         height, width = self.original
         limit = torch.tensor([width, height, width, height], dtype=mapped.dtype, device=mapped.device)
         return torch.minimum(mapped.clamp(min=0), limit)

@@ -57,6 +57,7 @@ def test_linear_and_logarithmic_scales() -> None:
         (Scale(0, 4000, 0, 360), 90, "0 1,000 2,000 3,000 4,000"),
         (Scale(-0.4, 0.1, 0, 450), 90, "−0.4 −0.3 −0.2 −0.1 0 0.1"),
         (Scale(15, 6000, 0, 700, log=True), 90, "20 50 100 200 500 1,000 2,000 5,000"),
+        (Scale(11.2, 17.5, 0, 560, log=True), 90, "12 14 16"),
         (Scale(1e-5, 1e-3, 150, 0, log=True), 45, "10⁻⁵ 10⁻⁴ 10⁻³"),
         (Scale(1e-12, 1, 100, 0, log=True), 45, "10⁻¹² 10⁻⁶ 10⁰"),
     ],
@@ -77,6 +78,12 @@ def test_ticks_are_round(scale: Scale, spacing: float, labels: str) -> None:
 )
 def test_tick_labels(value: float, step: float | None, label: str) -> None:
     assert tick_label(value, step) == label
+
+
+@given(st.floats(1e-3, 1e5))
+def test_one_value_alone_has_a_tick_near_it(value: float) -> None:
+    scale = fit_scale(Axis("time (ms)", log=True), [value], 100, 700)
+    assert scale.ticks(90)
 
 
 @given(st.lists(NUMBER, max_size=8), st.booleans(), st.booleans())

@@ -45,7 +45,7 @@ PrecisionOption = Annotated[
     ),
 ]
 
-_OURS = ("run.json", "compare.json", "predictions.json", "proposals.jsonl")
+_OURS = ("run.json", "compare.json", "predictions.json", "explanation.json", "proposals.jsonl")
 
 
 def use_threads(threads: int | None) -> None:

@@ -112,6 +112,9 @@ def _log_ticks(lower: float, upper: float, count: float) -> list[float]:
     for factors in options:
         chosen = [f * 10.0**p for p in range(first, last + 1) for f in factors]
         chosen = [value for value in chosen if lower * (1 - 1e-9) <= value <= upper * (1 + 1e-9)]
+        if len(chosen) < 2:  # less than a factor of two from end to end: round steps, as on a linear axis
+            step = _round_step((upper - lower) / count)
+            return [i * step for i in range(math.ceil(lower / step), math.floor(upper / step) + 1)]
         if len(chosen) <= 1.3 * count:
             return chosen
     return chosen[:: math.ceil(len(chosen) / count)]

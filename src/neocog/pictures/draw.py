@@ -63,19 +63,25 @@ def draw_objects(image: np.ndarray, objects: Objects, classes: Sequence[str]) ->
     return _drawn(image, objects.boxes, objects.labels, texts, objects.ignore.tolist())
 
 
+def titled(picture: Image.Image, title: str) -> Image.Image:
+    """The picture under one line of text, as much of it as fits."""
+    size = 18
+    canvas = Image.new("RGB", (picture.width, picture.height + size + 16), LIGHT["surface"])
+    canvas.paste(picture, (0, size + 16))
+    title = _printable(title)
+    font = _font(size, title.isascii())
+    text = _fitted(title, font, picture.width - 4)
+    ImageDraw.Draw(canvas).text((2, 6), text, fill=LIGHT["ink"], font=font)
+    return canvas
+
+
 def side_by_side(left: Image.Image, right: Image.Image, titles: tuple[str, str]) -> Image.Image:
     """Two pictures under their titles, such as the truth beside the prediction."""
-    size, gap = 18, 12
-    top = size + 16
-    canvas = Image.new(
-        "RGB", (left.width + gap + right.width, top + max(left.height, right.height)), LIGHT["surface"]
-    )
-    pen = ImageDraw.Draw(canvas)
-    for picture, title, x in ((left, titles[0], 0), (right, titles[1], left.width + gap)):
-        canvas.paste(picture, (x, top))
-        title = _printable(title)
-        font = _font(size, title.isascii())
-        pen.text((x + 2, 6), _fitted(title, font, picture.width - 4), fill=LIGHT["ink"], font=font)
+    first, second = titled(left, titles[0]), titled(right, titles[1])
+    width, gap = first.width + second.width, 12
+    canvas = Image.new("RGB", (width + gap, max(first.height, second.height)), LIGHT["surface"])
+    canvas.paste(first, (0, 0))
+    canvas.paste(second, (first.width + gap, 0))
     return canvas
 
 
@@ -87,7 +93,7 @@ def contact_sheet(images: Sequence[Image.Image], columns: int, tile: int = 480) 
     if not images or columns < 1:
         raise ValueError(f"a contact sheet needs a picture and a column, got {len(images)} and {columns}")
     gap = 12
-    small = [_shrunk(image, tile) for image in images]
+    small = [shrunk(image, tile) for image in images]
     columns = min(columns, len(small))
     width = max(image.width for image in small) + gap
     rows = [small[i : i + columns] for i in range(0, len(small), columns)]
@@ -112,7 +118,7 @@ def _drawn(
     image: np.ndarray, boxes: torch.Tensor, labels: torch.Tensor, texts: list[str], dashed: list[bool]
 ) -> Image.Image:
     """The picture with these boxes, the first on top."""
-    canvas, scale = _enlarged(image)
+    canvas, scale = enlarged(image)
     marks = []
     for box, label, text, dash in zip(boxes.tolist(), labels.tolist(), texts, dashed, strict=True):
         place = _on_canvas(box, scale, canvas.size)
@@ -132,7 +138,7 @@ def _drawn(
     return canvas
 
 
-def _enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
+def enlarged(image: np.ndarray) -> tuple[Image.Image, int]:
     """The picture and the whole number it was enlarged by: pixels stay visible in tiny ones."""
     picture = Image.fromarray(np.ascontiguousarray(image))
     height, width = image.shape[:2]
@@ -240,7 +246,7 @@ def _font(size: int, ascii_only: bool) -> Font:
     return ImageFont.load_default(size)
 
 
-def _shrunk(image: Image.Image, side: int) -> Image.Image:
+def shrunk(image: Image.Image, side: int) -> Image.Image:
     """A copy of at most `side` pixels a side."""
     copy = image.convert("RGB")
     copy.thumbnail((side, side), Resampling.LANCZOS)

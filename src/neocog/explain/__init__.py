@@ -1,0 +1,1 @@
+"""Looking inside: what a network computed on the way to its answer."""
