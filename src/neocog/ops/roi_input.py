@@ -41,6 +41,13 @@ def channels_last(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1).contiguous()
 
 
+def half_away(values: Tensor) -> Tensor:
+    """The nearest whole numbers, halves away from zero: C's `round`."""
+    whole = values.trunc()
+    # torch.round takes halves to even; adding a half and flooring errs just below a half.
+    return whole + (values - whole).abs().ge(0.5) * values.sign()
+
+
 def huge(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """An uninitialised tensor in NumPy's memory.
 
