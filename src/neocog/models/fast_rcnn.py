@@ -82,7 +82,8 @@ class FastRCNN(nn.Module):
         return FastRCNNOutput(features, regions, logits, deltas)
 
     def loss(self, output: FastRCNNOutput, batch: Batch) -> dict[str, Tensor]:
-        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+        hardest = self.options.regions.hardest
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch, hardest)
 
     def decode(self, output: FastRCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first."""

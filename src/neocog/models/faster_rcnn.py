@@ -106,7 +106,8 @@ class FasterRCNN(nn.Module):
 
     def head_loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
         """The two losses of Fast R-CNN alone."""
-        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+        hardest = self.options.regions.hardest
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch, hardest)
 
     def decode(self, output: FasterRCNNOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first."""

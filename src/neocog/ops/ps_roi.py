@@ -91,7 +91,9 @@ def _averages(
 
     def axis(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
         size = (end - start).clamp(min=SHORTEST) / bins
-        edges = start[:, None] + torch.arange(bins + 1, device=boxes.device, dtype=start.dtype) * size[:, None]
+        edges = (
+            start[:, None] + torch.arange(bins + 1, device=boxes.device, dtype=start.dtype) * size[:, None]
+        )
         first, last = edges[:, :-1].floor().clamp(0, limit), edges[:, 1:].ceil().clamp(0, limit)
         cells = torch.arange(limit, device=boxes.device, dtype=start.dtype)
         inside = (cells >= first[..., None]) & (cells < last[..., None])
