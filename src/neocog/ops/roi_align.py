@@ -32,7 +32,7 @@ def roi_align(
     differentiable in the features only. Raises ValueError for other shapes or an index outside the batch.
     """
     check_regions(features, boxes, batch_index, output_size)
-    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    features, regions = in_cells(features, boxes, spatial_scale, aligned)
     if not use_kernels(features):
         return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
     return _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)  # type: ignore
@@ -48,11 +48,11 @@ def roi_align_torch(
     aligned: bool = True,
 ) -> Tensor:
     """`roi_align` in plain torch, for any device; for export with a sampling_ratio above 0."""
-    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    features, regions = in_cells(features, boxes, spatial_scale, aligned)
     return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
 
 
-def _in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+def in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
     """Features in float32 or float64, and boxes (R, 4) in units of cells with centres at whole numbers."""
     if features.dtype in (torch.bfloat16, torch.float16):
         features = features.float()

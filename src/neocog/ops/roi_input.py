@@ -8,6 +8,12 @@ from torch import Tensor
 
 MOST_SAMPLES = 2.0**16  # of RoIAlign, per bin and axis: reached only by a box of half a million cells
 
+AVERAGE = -1
+"""Of position-sensitive pooling, in place of a number of samples: the average of the cells a bin touches."""
+
+SHORTEST = 0.1
+"""Least width and height in cells of a region that is averaged."""
+
 
 def check_regions(features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int]) -> None:
     """Raise ValueError unless the shapes fit and every region names an image of the batch."""

@@ -120,44 +120,26 @@ def region_loss(
     """
     if regions.labels is None or regions.targets is None:
         raise ValueError("region_loss needs regions chosen with targets")
+    labels = regions.labels
+    positives = torch.nonzero(labels < logits.shape[1] - 1).squeeze(1)
+    wanted = coder.encode(regions.targets, regions.boxes[positives])
+    given = deltas.view(len(regions), -1, 4)[positives, labels[positives]]
+    classes = F.cross_entropy(logits, labels, reduction="none")
+    boxes = torch.zeros_like(classes).index_add(0, positives, smooth_l1(given - wanted).sum(dim=1))
     if hardest:
-        regions, rows = hard_regions(regions, logits, deltas, coder, len(batch), hardest)
-        return region_loss(regions, logits[rows], deltas[rows], coder, batch)
-    count = max(batch.total(len(regions)), 1)
-    classes = logits.shape[1] - 1
-    positives = torch.nonzero(regions.labels < classes).squeeze(1)
-    wanted = coder.encode(regions.targets, regions.boxes[positives])
-    given = deltas.view(len(regions), classes, 4)[positives, regions.labels[positives]]
-    return {
-        "classes": F.cross_entropy(logits, regions.labels, reduction="sum") / count,
-        "boxes": smooth_l1(given - wanted).sum() / count,
-    }
+        rows = _hardest((classes + boxes).detach(), regions.images, len(batch), hardest)
+        classes, boxes = classes[rows], boxes[rows]
+    count = max(batch.total(len(classes)), 1)
+    return {"classes": classes.sum() / count, "boxes": boxes.sum() / count}
 
 
-@torch.no_grad()
-def hard_regions(
-    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, images: int, most: int
-) -> tuple[Regions, Tensor]:
-    """At most `most` regions of each image with the highest loss, and their places (R',) among all.
+def _hardest(losses: Tensor, images: Tensor, count: int, most: int) -> Tensor:
+    """Places of the `most` highest losses (R,) of each of `count` images; of equal ones the first.
 
-    Online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540, as R-FCN's `box_annotator_ohem`
-    does it. Only regions with the highest loss get a gradient; of equal losses the first counts as higher.
+    Online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540, and R-FCN's `box_annotator_ohem`.
     """
-    assert regions.labels is not None and regions.targets is not None
-    classes = logits.shape[1] - 1
-    positives = torch.nonzero(regions.labels < classes).squeeze(1)
-    wanted = coder.encode(regions.targets, regions.boxes[positives])
-    given = deltas.view(len(regions), classes, 4)[positives, regions.labels[positives]]
-    losses = F.cross_entropy(logits, regions.labels, reduction="none")
-    losses = losses.index_add(0, positives, smooth_l1(given - wanted).sum(dim=1))
     order = losses.argsort(descending=True, stable=True)
-    kept = [order[regions.images[order] == image][:most] for image in range(images)]
-    rows = torch.cat(kept).sort().values
-    chosen = torch.zeros_like(regions.labels, dtype=torch.bool).index_fill(0, rows, True)
-    picked = Regions(
-        regions.boxes[rows], regions.images[rows], regions.labels[rows], regions.targets[chosen[positives]]
-    )
-    return picked, rows
+    return torch.cat([order[images[order] == image][:most] for image in range(count)])
 
 
 def region_decode(
