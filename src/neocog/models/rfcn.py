@@ -76,7 +76,7 @@ class RFCN(nn.Module):
         self.backbone, self.stride = backbone, backbone.strides[score_level]
         self.last = max(level, score_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
-        self.reduce = _reduction(backbone.channels[score_level], options.channels, options.norm)
+        self.reduce = _reduction(backbone.channels[score_level], options)
         channels, cells = options.channels or backbone.channels[score_level], options.bins**2
         self.scores = nn.Conv2d(channels, cells * (classes + 1), 1)
         self.offsets = nn.Conv2d(channels, cells * 4, 1)
@@ -113,12 +113,13 @@ class RFCN(nn.Module):
         return region_decode(output.regions, output.logits, deltas, self.coder, batch, self.options.regions)
 
 
-def _reduction(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
-    """The 1x1 convolution before the score maps, and what follows it; nothing for `outputs` 0."""
+def _reduction(inputs: int, options: RFCNOptions) -> nn.Sequential:
+    """The 1x1 convolution before the score maps, and what follows it; nothing for 0 channels."""
+    outputs = options.channels
     if not outputs:
         return nn.Sequential()
-    convolution = nn.Conv2d(inputs, outputs, 1, bias=not norm)
-    if norm:
+    convolution = nn.Conv2d(inputs, outputs, 1, bias=not options.norm)
+    if options.norm:
         return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
     nn.init.normal_(convolution.weight, std=0.01)
     nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
