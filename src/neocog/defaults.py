@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from neocog.backbones.backbone import Backbone
@@ -17,6 +18,7 @@ from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
+from neocog.models.rfcn import RFCNOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -37,14 +39,15 @@ class BackboneEntry:
     size: int = 1000  # default longer side of the network's input, pixels
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
+    dilated: Callable[[], Backbone] | None = None  # the same with the last stage at the stride before it
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
 
 
-def _resnet(build: Callable[[], Backbone]) -> BackboneEntry:
+def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
-    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14)
+    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14, dilated=partial(build, dilated=True))
 
 
 BACKBONES: dict[str, BackboneEntry] = {
@@ -54,10 +57,10 @@ BACKBONES: dict[str, BackboneEntry] = {
     "vgg16": BackboneEntry(
         lambda: vgg16(classes=None), "conv5_3", "conv5_3", "pool5", hidden=4096, dropout=0.5, pretrain=True
     ),
-    "resnet18": _resnet(lambda: resnet18(classes=None)),
-    "resnet34": _resnet(lambda: resnet34(classes=None)),
-    "resnet50": _resnet(lambda: resnet50(classes=None)),
-    "resnet101": _resnet(lambda: resnet101(classes=None)),
+    "resnet18": _resnet(resnet18),
+    "resnet34": _resnet(resnet34),
+    "resnet50": _resnet(resnet50),
+    "resnet101": _resnet(resnet101),
 }
 
 
@@ -101,23 +104,44 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
     )
     if backbone != "compact":
         return options
-    small = side <= SMALL
     return replace(
         options,
         align=True,
         norm=True,
-        rpn=RPNOptions(
-            scales=(1, 2, 4, 8),
-            channels=96,
-            norm=True,
-            positive=0.5,
-            samples=64 if small else 128,
-            inside_only=False,
-            before_nms=(300, 300) if small else (2000, 2000),
-            after_nms=(128, 64) if small else (256, 200),
-            shortest=2.0,
-        ),
+        rpn=_compact_rpn(side),
         regions=_compact_regions(side),
+    )
+
+
+def rfcn_options(backbone: str, side: int) -> RFCNOptions:
+    """Scores come from the last map of all; on VGG-16, which the paper does not try, from conv5_3."""
+    entry = BACKBONES[backbone]
+    options = RFCNOptions(level=entry.level, score_level="layer4" if entry.dilated else entry.region_level)
+    if backbone != "compact":
+        return options
+    return replace(
+        options,
+        bins=5,
+        align=True,
+        channels=96,
+        norm=True,
+        rpn=_compact_rpn(side),
+        regions=_compact_regions(side),
+    )
+
+
+def _compact_rpn(side: int) -> RPNOptions:
+    small = side <= SMALL
+    return RPNOptions(
+        scales=(1, 2, 4, 8),
+        channels=96,
+        norm=True,
+        positive=0.5,
+        samples=64 if small else 128,
+        inside_only=False,
+        before_nms=(300, 300) if small else (2000, 2000),
+        after_nms=(128, 64) if small else (256, 200),
+        shortest=2.0,
     )
 
 

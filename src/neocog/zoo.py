@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options
+from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options, rfcn_options
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
+from neocog.models.rfcn import RFCN
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
@@ -67,6 +68,7 @@ class ModelEntry:
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
+    dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -97,6 +99,15 @@ MODELS: dict[str, ModelEntry] = {
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
     ),
+    "r-fcn": ModelEntry(
+        Task.DETECT,
+        RFCN,
+        rfcn_options,
+        tuple(BACKBONES),
+        "Dai et al. 2016, arXiv:1605.06409",
+        "regions whose bins read score maps of their own, and vote",
+        dilated=True,
+    ),
 }
 
 
@@ -124,4 +135,5 @@ def create(
     chosen = BACKBONES[backbone]
     if options is None:
         options = entry.options(backbone, chosen.size)
-    return entry.build(chosen.build(), count, options)
+    build = (entry.dilated and chosen.dilated) or chosen.build
+    return entry.build(build(), count, options)

@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from neocog.ops.nms import batched_nms, batched_nms_torch, nms, nms_torch
-from neocog.ops.roi import roi_align, roi_align_torch, roi_pool, roi_pool_torch
+from neocog.ops.roi import (
+    ps_roi_align,
+    ps_roi_align_torch,
+    ps_roi_pool,
+    ps_roi_pool_torch,
+    roi_align,
+    roi_align_torch,
+    roi_pool,
+    roi_pool_torch,
+)
 
 pytestmark = pytest.mark.oracle
 SCALES = pytest.mark.parametrize("scale", [1 / 16, 0.25, 0.3, 1.0])
@@ -91,5 +100,56 @@ def test_roi_align(scale: float, size: tuple[int, int], samples: int, aligned: b
             return align(f, boxes, index, size, scale, samples, aligned)  # type: ignore[operator,no-any-return]
 
         got, grad, _ = both_ways(run, features, slope)
+        torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(grad, gradient, atol=1e-4, rtol=1e-4)
+
+
+def by_bin(maps: Tensor, size: tuple[int, int]) -> Tensor:
+    """torchvision's maps, classes that hold bins, as ours: bins that hold classes."""
+    b, _, h, w = maps.shape
+    return maps.view(b, -1, size[0] * size[1], h, w).transpose(1, 2).reshape(b, -1, h, w)
+
+
+@pytest.mark.parametrize("stride", [1, 4, 16])
+@SIZES
+def test_ps_roi_pool(stride: int, size: tuple[int, int]) -> None:
+    """Where the two rules agree: torchvision's rounds to cells, and never reads the last row and column."""
+    ops = pytest.importorskip("torchvision.ops")
+    draw = torch.Generator().manual_seed(stride)
+    maps = torch.randn(2, 11 * size[0] * size[1], 12, 16, generator=draw)
+    start = torch.randint(0, 6, (40, 2), generator=draw)
+    end = start + torch.randint(1, 6, (40, 2), generator=draw)
+    index = torch.randint(0, 2, (40,), generator=draw)
+    theirs = torch.cat([index[:, None], start * stride, end * stride], 1).float()
+    boxes = torch.cat([start * stride, end * stride - 1], 1).float()  # the last pixel of the last cell
+
+    want, gradient, slope = both_ways(lambda f: ops.ps_roi_pool(f, theirs, size, 1 / stride), maps, None)
+    for pool in (ps_roi_pool, ps_roi_pool_torch):
+
+        def run(f: Tensor, pool: object = pool) -> Tensor:
+            return pool(by_bin(f, size), boxes, index, size, 1 / stride)  # type: ignore[operator,no-any-return]
+
+        got, grad, _ = both_ways(run, maps, slope)
+        torch.testing.assert_close(got, want, atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(grad, gradient, atol=1e-5, rtol=1e-4)
+
+
+@SCALES
+@SIZES
+@pytest.mark.parametrize("samples", [0, 2, 3])
+def test_ps_roi_align(scale: float, size: tuple[int, int], samples: int) -> None:
+    ops = pytest.importorskip("torchvision.ops")
+    _, boxes, index = regions(scale, -2 if samples else 1, torch.float32)
+    draw = torch.Generator().manual_seed(0)
+    maps = torch.randn(2, 11 * size[0] * size[1], 11, 17, generator=draw)
+    rois = torch.cat([index[:, None].float(), boxes], 1)
+
+    want, gradient, slope = both_ways(lambda f: ops.ps_roi_align(f, rois, size, scale, samples), maps, None)
+    for align in (ps_roi_align, ps_roi_align_torch):
+
+        def run(f: Tensor, align: object = align) -> Tensor:
+            return align(by_bin(f, size), boxes, index, size, scale, samples)  # type: ignore[operator,no-any-return]
+
+        got, grad, _ = both_ways(run, maps, slope)
         torch.testing.assert_close(got, want, atol=2e-5, rtol=1e-5)
         torch.testing.assert_close(grad, gradient, atol=1e-4, rtol=1e-4)

@@ -48,6 +48,55 @@ def _half_away(value: np.floating) -> int:
     return int(math.copysign(math.floor(abs(float(value)) + 0.5), value))
 
 
+def slow_ps_roi_pool(
+    maps: np.ndarray, boxes: np.ndarray, batch: np.ndarray, size: tuple[int, int], scale: float
+) -> np.ndarray:
+    """Averages (R, C, ph, pw) by the table of R-FCN's `psroi_pooling_layer.cu`, in the boxes' precision.
+
+    The channels of maps (B, C ph pw, H, W) are the authors': (c ph + i) pw + j.
+    """
+    real = boxes.dtype.type
+    height, width = maps.shape[2:]
+    channels = maps.shape[1] // (size[0] * size[1])
+    pooled = np.zeros((len(boxes), channels, *size), maps.dtype)
+    for r, (x0, y0, x1, y1) in enumerate(boxes):
+        starts = [real(_half_away(v)) * real(scale) for v in (y0, x0)]
+        ends = [(real(_half_away(v)) + real(1)) * real(scale) for v in (y1, x1)]
+        sizes = [
+            max(end - start, real(0.1)) / real(n) for start, end, n in zip(starts, ends, size, strict=True)
+        ]
+        for i, j, c in np.ndindex(*size, channels):
+            first = [
+                math.floor(real(k) * step + start)
+                for k, step, start in zip((i, j), sizes, starts, strict=True)
+            ]
+            last = [
+                math.ceil(real(k + 1) * step + start)
+                for k, step, start in zip((i, j), sizes, starts, strict=True)
+            ]
+            cells = [
+                float(maps[batch[r], (c * size[0] + i) * size[1] + j, y, x])
+                for y in range(first[0], last[0])
+                for x in range(first[1], last[1])
+                if 0 <= y < height and 0 <= x < width
+            ]
+            if cells:
+                pooled[r, c, i, j] = sum(cells) / len(cells)
+    return pooled
+
+
+def slow_ps_roi_align(
+    maps: np.ndarray, boxes: np.ndarray, batch: np.ndarray, size: tuple[int, int], scale: float, samples: int
+) -> np.ndarray:
+    """Of RoIAlign on all the authors' channels, for each bin what lies in its own (R, C, ph, pw)."""
+    whole = slow_roi_align(maps, boxes, batch, size, scale, samples, aligned=True)
+    channels = maps.shape[1] // (size[0] * size[1])
+    out = np.zeros((len(boxes), channels, *size))
+    for i, j, c in np.ndindex(*size, channels):
+        out[:, c, i, j] = whole[:, (c * size[0] + i) * size[1] + j, i, j]
+    return out
+
+
 def slow_roi_align(
     features: np.ndarray,
     boxes: np.ndarray,

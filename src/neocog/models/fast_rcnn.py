@@ -83,7 +83,8 @@ class FastRCNN(nn.Module):
         return FastRCNNOutput(features, regions, logits, deltas)
 
     def loss(self, output: FastRCNNOutput, batch: Batch) -> dict[str, Tensor]:
-        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+        hardest = self.options.regions.hardest
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch, hardest)
 
     def candidates(self, output: FastRCNNOutput, batch: Batch) -> Candidates:
         """Every region as every class that it may be, before suppression."""

@@ -107,7 +107,8 @@ class FasterRCNN(nn.Module):
 
     def head_loss(self, output: FasterRCNNOutput, batch: Batch) -> dict[str, Tensor]:
         """The two losses of Fast R-CNN alone."""
-        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+        hardest = self.options.regions.hardest
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch, hardest)
 
     def candidates(self, output: FasterRCNNOutput, batch: Batch) -> Candidates:
         """Every region as every class that it may be, before suppression."""

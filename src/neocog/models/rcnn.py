@@ -116,7 +116,8 @@ class RCNN(nn.Module):
         return features, *self.head.outputs(features)
 
     def loss(self, output: RCNNOutput, batch: Batch) -> dict[str, Tensor]:
-        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch)
+        hardest = self.options.regions.hardest
+        return region_loss(output.regions, output.logits, output.deltas, self.coder, batch, hardest)
 
     @torch.no_grad()
     def complete(self, pictures: Callable[[], Iterable[Batch]], seed: int) -> dict[str, Tensor]:

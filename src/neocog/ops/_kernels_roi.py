@@ -86,11 +86,14 @@ def align(features: Reals, boxes: Reals, batch: Ints, samples: int, out: Reals) 
     """
     _, height, width, channels = features.shape
     flat = features.reshape(-1, channels)
-    axis_y, axis_x = _axis(out.shape[1], samples, height, boxes), _axis(out.shape[2], samples, width, boxes)
+    axis_y, axis_x = (
+        room_for_axis(out.shape[1], samples, height, boxes),
+        room_for_axis(out.shape[2], samples, width, boxes),
+    )
     cells, weights = _scratch(height, width, samples, boxes)
     for r in range(out.shape[0]):
-        _sample(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
-        _sample(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
+        sample_axis(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
+        sample_axis(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
         for i in range(out.shape[1]):
             for j in range(out.shape[2]):
                 total = out[r, i, j]
@@ -108,11 +111,14 @@ def align_backward(grad: Reals, boxes: Reals, batch: Ints, samples: int, out: Re
     """Add to out (B, H, W, C) what `align`'s gradient (R, ph, pw, C) says of its features."""
     _, height, width, channels = out.shape
     flat = out.reshape(-1, channels)
-    axis_y, axis_x = _axis(grad.shape[1], samples, height, boxes), _axis(grad.shape[2], samples, width, boxes)
+    axis_y, axis_x = (
+        room_for_axis(grad.shape[1], samples, height, boxes),
+        room_for_axis(grad.shape[2], samples, width, boxes),
+    )
     cells, weights = _scratch(height, width, samples, boxes)
     for r in range(grad.shape[0]):
-        _sample(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
-        _sample(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
+        sample_axis(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
+        sample_axis(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
         for i in range(grad.shape[1]):
             for j in range(grad.shape[2]):
                 slope = grad[r, i, j]
@@ -123,8 +129,8 @@ def align_backward(grad: Reals, boxes: Reals, batch: Ints, samples: int, out: Re
 
 
 @njit(cache=True, nogil=True)
-def _axis(bins: int, samples: int, length: int, like: Reals) -> tuple[Ints, Ints, Reals]:
-    """Room for what `_sample` finds: an adaptive grid has two samples a cell at most, or one a bin."""
+def room_for_axis(bins: int, samples: int, length: int, like: Reals) -> tuple[Ints, Ints, Reals]:
+    """Room for what `sample_axis` finds: an adaptive grid has two samples a cell at most, or one a bin."""
     room = 2 * (bins * max(samples, 1) + 2 * (length + 8))
     return np.empty(bins + 1, np.int64), np.empty(room, np.int64), np.empty(room, like.dtype)
 
@@ -137,7 +143,7 @@ def _scratch(height: int, width: int, samples: int, like: Reals) -> tuple[Ints, 
 
 
 @njit(cache=True, nogil=True)
-def _sample(start: Any, end: Any, samples: int, length: int, axis: tuple[Ints, Ints, Reals]) -> None:
+def sample_axis(start: Any, end: Any, samples: int, length: int, axis: tuple[Ints, Ints, Reals]) -> None:
     """Bilinear sampling along one axis: bin i is the sum of cells first[i] to first[i + 1] by weight."""
     first, cells, weights = axis
     real = weights.dtype.type  # a plain number would make all of this float64

@@ -32,7 +32,7 @@ def roi_align(
     differentiable in the features only. Raises ValueError for other shapes or an index outside the batch.
     """
     check_regions(features, boxes, batch_index, output_size)
-    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    features, regions = in_cells(features, boxes, spatial_scale, aligned)
     if not use_kernels(features):
         return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
     return _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)  # type: ignore
@@ -48,11 +48,11 @@ def roi_align_torch(
     aligned: bool = True,
 ) -> Tensor:
     """`roi_align` in plain torch, for any device; for export with a sampling_ratio above 0."""
-    features, regions = _in_cells(features, boxes, spatial_scale, aligned)
+    features, regions = in_cells(features, boxes, spatial_scale, aligned)
     return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
 
 
-def _in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
+def in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tuple[Tensor, Tensor]:
     """Features in float32 or float64, and boxes (R, 4) in units of cells with centres at whole numbers."""
     if features.dtype in (torch.bfloat16, torch.float16):
         features = features.float()
@@ -102,8 +102,8 @@ def _align_torch(
     """Gather the four corners of one sample of every bin at a time."""
     b, c, h, w = features.shape
     table = channels_last(features).flatten(0, 2)  # (B H W, C)
-    ys, wy = _corners(regions[:, 1], regions[:, 3], output_size[0], samples, h)
-    xs, wx = _corners(regions[:, 0], regions[:, 2], output_size[1], samples, w)
+    ys, wy = corners(regions[:, 1], regions[:, 3], output_size[0], samples, h)
+    xs, wx = corners(regions[:, 0], regions[:, 2], output_size[1], samples, w)
     total = table.new_zeros(regions.shape[0], *output_size, c)
     for y, y_weight in zip(ys, wy, strict=True):
         for x, x_weight in zip(xs, wx, strict=True):
@@ -112,7 +112,7 @@ def _align_torch(
     return total.permute(0, 3, 1, 2)
 
 
-def _corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> tuple[Tensor, Tensor]:
+def corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> tuple[Tensor, Tensor]:
     """Cells (2 S, R, bins) int64 that a bin's S samples lie between along one axis, and their weights."""
     size = (end - start)[:, None] / bins  # (R, 1)
     left = start[:, None] + torch.arange(bins, device=start.device, dtype=start.dtype) * size  # (R, bins)

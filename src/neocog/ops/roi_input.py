@@ -8,6 +8,12 @@ from torch import Tensor
 
 MOST_SAMPLES = 2.0**16  # of RoIAlign, per bin and axis: reached only by a box of half a million cells
 
+AVERAGE = -1
+"""Of position-sensitive pooling, in place of a number of samples: the average of the cells a bin touches."""
+
+SHORTEST = 0.1
+"""Least width and height in cells of a region that is averaged."""
+
 
 def check_regions(features: Tensor, boxes: Tensor, batch_index: Tensor, output_size: tuple[int, int]) -> None:
     """Raise ValueError unless the shapes fit and every region names an image of the batch."""
@@ -39,6 +45,13 @@ def is_traced() -> bool:
 def channels_last(tensor: Tensor) -> Tensor:
     """(N, C, H, W) as contiguous (N, H, W, C); no copy if it already lies so in memory."""
     return tensor.permute(0, 2, 3, 1).contiguous()
+
+
+def half_away(values: Tensor) -> Tensor:
+    """The nearest whole numbers, halves away from zero: C's `round`."""
+    whole = values.trunc()
+    # torch.round takes halves to even; adding a half and flooring errs just below a half.
+    return whole + (values - whole).abs().ge(0.5) * values.sign()
 
 
 def huge(shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:

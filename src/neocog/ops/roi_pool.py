@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, huge, is_traced, use_kernels
+from neocog.ops.roi_input import channels_last, check_regions, half_away, huge, is_traced, use_kernels
 
 
 def roi_pool(
@@ -48,11 +48,7 @@ def _bins(
     boxes: Tensor, output_size: tuple[int, int], scale: float, limits: torch.Size
 ) -> tuple[Tensor, Tensor]:
     """First row and row after the last of each bin (2, R, ph) int64, and the same of columns (2, R, pw)."""
-    corners = (boxes * scale).nan_to_num(0).clamp(-1e6, 1e6)
-    whole = corners.trunc()
-    # torch.round takes halves to even; adding a half and flooring errs just below a half.
-    corners = whole + (corners - whole).abs().ge(0.5) * corners.sign()
-    x0, y0, x1, y1 = corners.unbind(1)
+    x0, y0, x1, y1 = half_away((boxes * scale).nan_to_num(0).clamp(-1e6, 1e6)).unbind(1)
 
     def edges(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
         size = (end - start + 1).clamp(min=1) / bins

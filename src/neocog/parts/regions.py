@@ -27,7 +27,8 @@ class RegionOptions:
     """What a region head learns from, and what it reports."""
 
     samples: int = 128  # regions an image that a step learns from
-    positive_share: float = 0.25
+    hard: bool = False  # those of the highest loss among all regions, in place of a random sample
+    positive_share: float = 0.25  # of a random sample, at most
     positive: float = 0.5  # IoU from which a region is an object
     background: float = 0.0  # IoU from which a region below that is background; 0.1 in Fast R-CNN
     score: float = 0.05  # detections below it are not reported
@@ -37,6 +38,11 @@ class RegionOptions:
     def __post_init__(self) -> None:
         check_range(self, 0, 1, "positive_share", "positive", "background", "score", "nms")
         check_range(self, 1, 1_000_000, "samples", "most")
+
+    @property
+    def hardest(self) -> int:
+        """How many regions an image `region_loss` picks; 0: it takes what `choose_regions` has drawn."""
+        return self.samples if self.hard else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ def choose_regions(
 ) -> Regions:
     """All proposals of each image; with targets, a labelled sample of proposals and true boxes instead.
 
+    With `options.hard` the sample is all of them: which ones to learn from shows in their loss.
+
     What overlaps the objects of a picture less than `options.background` is not learnt from: the authors of
     Fast R-CNN take it for easy, and leave it out as a cheap form of mining hard examples.
     """
@@ -87,9 +95,8 @@ def choose_regions(
         if options.background > 0 and not target.ignore.all():
             overlaps = iou(candidates, target.boxes[~target.ignore]).amax(dim=1)
             assigned[(overlaps < options.background) & (assigned == NEGATIVE)] = UNUSED
-        positives, negatives = sample(
-            assigned, options.samples, options.positive_share, generator(key, "regions")
-        )
+        most, share = (len(assigned), 1.0) if options.hard else (options.samples, options.positive_share)
+        positives, negatives = sample(assigned, most, share, generator(key, "regions"))
         boxes.append(candidates[torch.cat([positives, negatives])])
         labels.append(torch.cat([target.labels[assigned[positives]], torch.full_like(negatives, classes)]))
         targets.append(target.boxes[assigned[positives]])
@@ -104,23 +111,35 @@ def _stack(boxes: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def region_loss(
-    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch
+    regions: Regions, logits: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, hardest: int = 0
 ) -> dict[str, Tensor]:
     """`classes` (cross-entropy) and `boxes` (smooth L1), both divided by the number of the step's regions.
 
     Not by the number of positives: that is the authors' choice, and it weighs pictures rich in objects more.
+    With `hardest` above 0, only so many regions of each image count: those with the highest sum of the two.
     """
     if regions.labels is None or regions.targets is None:
         raise ValueError("region_loss needs regions chosen with targets")
-    count = max(batch.total(len(regions)), 1)
-    classes = logits.shape[1] - 1
-    positives = torch.nonzero(regions.labels < classes).squeeze(1)
+    labels = regions.labels
+    positives = torch.nonzero(labels < logits.shape[1] - 1).squeeze(1)
     wanted = coder.encode(regions.targets, regions.boxes[positives])
-    given = deltas.view(len(regions), classes, 4)[positives, regions.labels[positives]]
-    return {
-        "classes": F.cross_entropy(logits, regions.labels, reduction="sum") / count,
-        "boxes": smooth_l1(given - wanted).sum() / count,
-    }
+    given = deltas.view(len(regions), -1, 4)[positives, labels[positives]]
+    classes = F.cross_entropy(logits, labels, reduction="none")
+    boxes = torch.zeros_like(classes).index_add(0, positives, smooth_l1(given - wanted).sum(dim=1))
+    if hardest:
+        rows = _hardest((classes + boxes).detach(), regions.images, len(batch), hardest)
+        classes, boxes = classes[rows], boxes[rows]
+    count = max(batch.total(len(classes)), 1)
+    return {"classes": classes.sum() / count, "boxes": boxes.sum() / count}
+
+
+def _hardest(losses: Tensor, images: Tensor, count: int, most: int) -> Tensor:
+    """Places of the `most` highest losses (R,) of each of `count` images; of equal ones the first.
+
+    Online hard example mining: Shrivastava et al. 2016, arXiv:1604.03540, and R-FCN's `box_annotator_ohem`.
+    """
+    order = losses.argsort(descending=True, stable=True)
+    return torch.cat([order[images[order] == image][:most] for image in range(count)])
 
 
 def region_candidates(
