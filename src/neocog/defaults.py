@@ -17,6 +17,7 @@ from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
+from neocog.models.zero_shot import ZeroShotOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -119,6 +120,10 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
         ),
         regions=_compact_regions(side),
     )
+
+
+def zero_shot_options(backbone: str, side: int) -> ZeroShotOptions:
+    return ZeroShotOptions(detector=faster_rcnn_options(backbone, side))
 
 
 def _compact_regions(side: int) -> RegionOptions:

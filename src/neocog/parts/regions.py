@@ -110,17 +110,24 @@ def region_loss(
 
     Not by the number of positives: that is the authors' choice, and it weighs pictures rich in objects more.
     """
-    if regions.labels is None or regions.targets is None:
+    if regions.labels is None:
         raise ValueError("region_loss needs regions chosen with targets")
     count = max(batch.total(len(regions)), 1)
-    classes = logits.shape[1] - 1
-    positives = torch.nonzero(regions.labels < classes).squeeze(1)
-    wanted = coder.encode(regions.targets, regions.boxes[positives])
-    given = deltas.view(len(regions), classes, 4)[positives, regions.labels[positives]]
     return {
         "classes": F.cross_entropy(logits, regions.labels, reduction="sum") / count,
-        "boxes": smooth_l1(given - wanted).sum() / count,
+        "boxes": box_loss(regions, deltas, logits.shape[1] - 1, coder) / count,
     }
+
+
+def box_loss(regions: Regions, deltas: Tensor, classes: int, coder: BoxCoder) -> Tensor:
+    """Smooth L1 of the regions that are objects, summed. `deltas` (R, 4K), or (R, 4) for any class."""
+    if regions.labels is None or regions.targets is None:
+        raise ValueError("box_loss needs regions chosen with targets")
+    positives = torch.nonzero(regions.labels < classes).squeeze(1)
+    wanted = coder.encode(regions.targets, regions.boxes[positives])
+    each = deltas.view(len(regions), -1, 4)
+    given = each[positives, regions.labels[positives].clamp(max=each.shape[1] - 1)]
+    return smooth_l1(given - wanted).sum()
 
 
 def region_decode(
