@@ -44,7 +44,9 @@ def pair_vectors() -> LabelVectors:
         for shape, row in zip((*CLASSES, "blob"), rows, strict=True)
         for texture, column in zip(TEXTURES, columns, strict=True)
     }
-    return LabelVectors(vectors, tuple(f"{CLASSES[shape]}-{TEXTURES[texture]}" for shape, texture in HELD_OUT))
+    return LabelVectors(
+        vectors, tuple(f"{CLASSES[shape]}-{TEXTURES[texture]}" for shape, texture in HELD_OUT)
+    )
 
 
 def read_vectors(path: Path) -> dict[str, Vector]:
@@ -54,7 +56,7 @@ def read_vectors(path: Path) -> dict[str, Vector]:
     """
     document, shown = read_json(path), printable(path)
     if not isinstance(document, dict) or not document:
-        raise DataError(f"{shown}: not an object of JSON such as {{\"cat\": [0.1, 0.2], \"dog\": [0.3, 0.4]}}")
+        raise DataError(f'{shown}: not an object of JSON such as {{"cat": [0.1, 0.2], "dog": [0.3, 0.4]}}')
     vectors: dict[str, Vector] = {}
     length = None
     for name, values in document.items():

@@ -65,15 +65,14 @@ LEVELS = {
 }
 
 HELD_OUT = tuple((k % len(CLASSES), k % len(TEXTURES)) for k in range(12))
-"""Pairs (shape, texture) that `pairs` shows in its test split alone: a fifth of the 60, by a rule that looks at
-no result. Every shape and every texture is met in training, in other pairs."""
+"""Pairs (shape, texture) that `pairs` shows in its test split alone: a fifth of the 60, by a rule that looks
+at no result. Every shape and every texture is met in training, in other pairs."""
 
 
 def shown_pairs(split: str) -> NDArray[np.int64]:
     """The pairs (P, 2) of a shape and a texture that objects of `pairs` have in a split, each as often."""
     every = [(shape, texture) for shape in range(len(CLASSES)) for texture in range(len(TEXTURES))]
     return np.array([pair for pair in every if split == "test" or pair not in HELD_OUT])
-
 
 
 @dataclass(frozen=True, slots=True)

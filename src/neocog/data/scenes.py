@@ -1,4 +1,4 @@
-"""`scenes[:std|hard|single|pairs]`: a generated data set that is always there, with exact truth for every task."""
+"""`scenes[:std|hard|single|pairs]`: a generated data set, always there, with exact truth for every task."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Scenes:
     """One split of the generated scenes: a `Dataset`. Nothing is stored; every scene is drawn when asked for.
 
     `level` is `std` (1 to 6 objects of 20 to 64 px, 2 distractors), `hard` (1 to 7 of 12 to 64 px, 3),
-    `single` (one of 32 to 96 px, 2) or `pairs` (1 to 4 of 28 to 64 px, 2). A class is a shape; in `pairs` it is
-    a shape in a texture, such as `disc-stripes`, known by its `label_vectors`, and a fifth of the classes is
-    met in the test split only. `count` is 4,000 / 400 / 400 for train / val / test by default; more or
+    `single` (one of 32 to 96 px, 2) or `pairs` (1 to 4 of 28 to 64 px, 2). A class is a shape; in `pairs` it
+    is a shape in a texture, such as `disc-stripes`, known by its `label_vectors`, and a fifth of the classes
+    is met in the test split only. `count` is 4,000 / 400 / 400 for train / val / test by default; more or
     fewer leave the others as they are. Raises DataError for an unknown level or split, or sizes too small.
     """
 
@@ -60,6 +60,10 @@ class Scenes:
         self.count = COUNTS[split] if count is None else count
         self.classes = PAIRS if level == "pairs" else CLASSES
         self.label_vectors: LabelVectors | None = pair_vectors() if level == "pairs" else None
+        """What the classes are known by besides their pictures."""
+        hidden = self.label_vectors if split != "test" else None
+        self.absent: tuple[str, ...] = () if hidden is None else hidden.unseen
+        """Classes that no picture of this split shows."""
 
     @property
     def name(self) -> str:

@@ -61,7 +61,9 @@ class ZeroShotOptions:
         if self.detector.training != "joint":
             raise ValueError("detector.training must be joint")
         every = self.vectors + self.vocabulary
-        if len({len(vector) for vector in every}) > 1 or not all(0 < math.hypot(*v) < math.inf for v in every):
+        if len({len(vector) for vector in every}) > 1 or not all(
+            0 < math.hypot(*v) < math.inf for v in every
+        ):
             raise ValueError("vectors must be of one length, finite and not zero")
 
 
@@ -95,9 +97,15 @@ class ZeroShot(nn.Module):
         self.register_buffer("is_unseen", _mask(options.unseen_labels, classes), persistent=False)
         self.detector = FasterRCNN(backbone, 1, options.detector)  # one set of offsets
         self.detector.classes = classes  # but regions keep their labels
-        logits: Any = self.detector.head.logits
-        self.detector.head.logits = nn.Identity()  # features come out in place of scores
-        self.project = nn.Linear(logits.in_features, self.words.shape[1], bias=False)
+        head: Any = self.detector.head
+        width: int = head.logits.in_features
+        head.logits = nn.Identity()  # features come out in place of scores
+        self.project = nn.Linear(width, self.words.shape[1], bias=False)
+
+    @property
+    def unseen(self) -> tuple[int, ...]:
+        """Labels of the classes that are not learnt from."""
+        return self.options.unseen_labels
 
     @property
     def backbone(self) -> Backbone:
@@ -127,7 +135,7 @@ class ZeroShot(nn.Module):
         losses["classes"] = self._class_loss(output.cosines, regions.labels) / count
         losses["boxes"] = box_loss(regions, output.deltas, self.classes, self.detector.coder) / count
         if self.options.reconstruction:
-            again = output.projected @ self.project.weight  # the same matrix, transposed: a linear autoencoder
+            again = output.projected @ self.project.weight  # a linear autoencoder of tied weights
             error = (output.seen - again).square().sum() / count
             losses["reconstruction"] = self.options.reconstruction * error
         return losses
@@ -139,7 +147,7 @@ class ZeroShot(nn.Module):
             raise ValueError("an object of an unseen class was to be learnt from: mark it as ignored")
         nearest = cosines[:, self.classes :].detach().argmax(dim=1)  # one of one, or the latent word
         labels = torch.where(background, self.classes + nearest, labels)
-        unseen = F.pad(self.is_unseen, (0, len(self.words) - self.classes))
+        unseen = self._over_words(self.is_unseen)
         if self.options.loss == "softmax":
             scaled = cosines / self.options.temperature
             return F.cross_entropy(scaled.masked_fill(unseen, -math.inf), labels, reduction="sum")
@@ -161,11 +169,15 @@ class ZeroShot(nn.Module):
     def scores(self, cosines: Tensor, among: Among) -> Tensor:
         """Cosines (R, K + M) to the shares (R, K) of the classes that may be predicted, beside background."""
         if among == "all":
-            cosines = cosines - F.pad(self.options.calibration * ~self.is_unseen, (0, len(self.words) - self.classes))
+            cosines = cosines - self.options.calibration * self._over_words(~self.is_unseen)
         else:
             out = self.is_unseen if among == "seen" else ~self.is_unseen
-            cosines = cosines.masked_fill(F.pad(out, (0, len(self.words) - self.classes)), -math.inf)
+            cosines = cosines.masked_fill(self._over_words(out), -math.inf)
         return (cosines / self.options.temperature).softmax(dim=1)[:, : self.classes]
+
+    def _over_words(self, mask: Tensor) -> Tensor:
+        """A mask of classes (K,) as one of all words (K + M,), false for the background."""
+        return F.pad(mask, (0, len(self.words) - self.classes))
 
 
 def _words(options: ZeroShotOptions, classes: int) -> Tensor:
@@ -178,7 +190,7 @@ def _words(options: ZeroShotOptions, classes: int) -> Tensor:
         raise UsageError(f"{len(options.vectors)} label vectors for {classes} classes")
     if options.background == "latent" and not options.vocabulary:
         raise UsageError(
-            "background=latent takes its words from the names in the embeddings that are no class: there are none"
+            "background=latent takes its words from names in the embeddings that are no class: there are none"
         )
     own = torch.tensor(options.vectors or torch.eye(classes).tolist(), dtype=torch.float32).view(classes, -1)
     if options.background == "static":
@@ -201,16 +213,18 @@ def with_vectors(options: ZeroShotOptions, classes: Sequence[str], data: Any) ->
         table, source = read_vectors(Path(options.embeddings)), options.embeddings
     elif own is not None:
         table, source = dict(own.vectors), data.name
-    elif options.vectors:
+    elif options.vectors or data is None:
         return replace(options, unseen_labels=_labels(options.unseen, classes))
     else:
         raise UsageError(
-            f"zero-shot knows classes by vectors, and {data.name} brings none: give --set embeddings=FILE, JSON "
-            "such as {\"cat\": [0.1, 0.2], ...}, and --set unseen=NAME,NAME; or --data scenes:pairs"
+            f"zero-shot knows classes by vectors, and {data.name} brings none: give --set embeddings=FILE, "
+            'JSON such as {"cat": [0.1, 0.2], ...}, and --set unseen=NAME,NAME; or --data scenes:pairs'
         )
     missing = [name for name in classes if name not in table]
     if missing:
-        raise DataError(f"{source}: no vector of the class '{missing[0]}' (of {len(missing)} of {len(classes)})")
+        raise DataError(
+            f"{source}: no vector of the class '{missing[0]}' (of {len(missing)} of {len(classes)})"
+        )
     unseen = options.unseen or (() if own is None else own.unseen)
     return replace(
         options,
