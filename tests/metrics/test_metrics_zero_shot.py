@@ -33,7 +33,9 @@ def found(*rows: tuple[list[float], int, float]) -> Detections:
 
 
 def only(predictions: list[Detections], labels: set[int]) -> list[Detections]:
-    return [one[torch.tensor([int(k) in labels for k in one.labels], dtype=torch.bool)] for one in predictions]
+    return [
+        one[torch.tensor([int(k) in labels for k in one.labels], dtype=torch.bool)] for one in predictions
+    ]
 
 
 def rows(items: list[Objects] | list[Detections]) -> list[list[Row]]:
@@ -80,7 +82,7 @@ def test_each_view_is_judged_by_itself(seed: int) -> None:
 
 
 def test_a_case_by_hand() -> None:
-    """Two cars and a dog (unseen). One car found; the dog found as a dog only where no seen class competes."""
+    """Two cars and a dog (unseen). One car is found, and the dog only where no seen class competes."""
     truths = [truth((A, 0), (B, 0), (C, 2))]
     views = {
         "seen": [found((A, 0, 0.9), (C, 0, 0.8))],

@@ -118,7 +118,8 @@ class ZeroShot(nn.Module):
     def forward(self, batch: Batch) -> ZeroShotOutput:
         found = self.detector(batch)
         projected = self.project(found.logits).float()
-        cosines = F.normalize(projected, dim=1) @ self.words.T
+        with torch.autocast(projected.device.type, enabled=False):  # bf16 keeps too little of a cosine
+            cosines = F.normalize(projected, dim=1) @ self.words.T
         return ZeroShotOutput(
             found.features, found.rpn, found.regions, found.logits, projected, cosines, found.deltas
         )
