@@ -248,7 +248,7 @@ def load(
     config, weights = load_model(folder)
     if change is not None:
         changed = change(_options(config, folder))
-        config |= {"options": MODELS[config["model"]].complete(changed, config["classes"], None)}
+        config |= {"options": MODELS[config["model"]].suit(changed, config["classes"], None)}
     with _no_larger_than(sum(value.numel() for value in weights.values())):
         model = build(config, folder)
     restore_weights(model, weights, folder / WEIGHTS)

@@ -74,7 +74,7 @@ class ModelEntry:
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
-    complete: Callable[[Any, Sequence[str], Any], Any] = _as_they_are
+    suit: Callable[[Any, Sequence[str], Any], Any] = _as_they_are
     """Options, the names of the classes, the data (or None) -> options with what only those can tell."""
 
 
@@ -113,7 +113,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Bansal et al. 2018, arXiv:1804.04340",
         "classes known by vectors, so that unseen ones are found too",
-        complete=with_vectors,
+        suit=with_vectors,
     ),
 }
 

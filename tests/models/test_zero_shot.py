@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from neocog.data.label_vectors import LabelVectors, pair_vectors
 from neocog.errors import DataError, UsageError
 from neocog.models.zero_shot import ZeroShotOptions, with_vectors
+from neocog.ops.boxes import coverage
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.zoo import MODELS, create
 
@@ -80,7 +81,6 @@ def test_the_vector_of_an_unseen_class_changes_nothing_in_training(loss: str) ->
     losses = []
     for last in ((1.0, 1.0, 0.0), (-3.0, 1.0, 2.0)):
         model = build(loss=loss, unseen_labels=(2,))
-        model = build(loss=loss, unseen_labels=(2,))
         model.words[2] = F.normalize(torch.tensor([*last, 0.0]), dim=0)
         found = model.loss(model(batch), batch)
         losses.append({name: value.item() for name, value in found.items()})
@@ -99,9 +99,32 @@ def test_unseen_objects_must_be_ignored_and_then_are_neither() -> None:
     assert all(torch.isfinite(value) for value in model.loss(output, batch).values())
     labels, boxes = output.regions.labels, output.regions.boxes
     assert set(labels.tolist()) <= {0, 3}
-    from neocog.ops.boxes import coverage
-
     assert coverage(boxes[labels == 3], objects.boxes[1:]).max() < 0.5
+
+
+def test_anchors_upon_an_unseen_object_are_no_background_for_the_rpn() -> None:
+    model = build(unseen_labels=(1,))
+    batch = make_batch([FULL])
+    (objects,) = batch.targets or ()
+    ignored = replace(batch, targets=(replace(objects, ignore=objects.labels == 1),))
+    output = model(ignored)
+    upon = coverage(output.rpn.anchors, objects.boxes[1:])[:, 0] >= 0.5
+    apart = coverage(output.rpn.anchors, objects.boxes[:1])[:, 0] == 0
+    for there, learnt in ((ignored, False), (batch, True)):
+        objectness = model.detector.rpn.loss(output.rpn, there)["rpn_objectness"]
+        (slope,) = torch.autograd.grad(objectness, output.rpn.logits, retain_graph=True)
+        assert bool(slope[0, upon & apart].abs().sum() > 0) == learnt
+
+
+def test_cosines_and_scores_are_of_full_precision_under_autocast() -> None:
+    model = build(unseen_labels=(1,)).eval()
+    batch = make_batch([FULL]).without_targets()
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        output = model(batch)
+    assert output.cosines.dtype == output.projected.dtype == torch.float32
+    expected = F.normalize(output.projected, dim=1) @ model.words.T
+    torch.testing.assert_close(output.cosines, expected, rtol=0, atol=1e-6)
+    assert all(one.scores.dtype == torch.float32 for one in model.decode(output, batch))
 
 
 def test_what_can_be_predicted_is_a_matter_of_the_view() -> None:
@@ -131,8 +154,8 @@ def test_reconstruction_gives_the_features_back() -> None:
     model = build(reconstruction=0.5).train()
     batch = make_batch([FULL])
     output = model(batch)
-    again = output.seen @ model.project.weight.T @ model.project.weight
-    expected = 0.5 * (output.seen - again).square().sum() / len(output.regions)
+    again = output.hidden @ model.project.weight.T @ model.project.weight
+    expected = 0.5 * (output.hidden - again).square().sum() / len(output.regions)
     assert model.loss(output, batch)["reconstruction"].item() == pytest.approx(expected.item(), rel=1e-4)
 
 

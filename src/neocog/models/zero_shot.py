@@ -61,9 +61,8 @@ class ZeroShotOptions:
         if self.detector.training != "joint":
             raise ValueError("detector.training must be joint")
         every = self.vectors + self.vocabulary
-        if len({len(vector) for vector in every}) > 1 or not all(
-            0 < math.hypot(*v) < math.inf for v in every
-        ):
+        sizes = [math.hypot(*vector) for vector in every]
+        if len({len(vector) for vector in every}) > 1 or not all(0 < size < math.inf for size in sizes):
             raise ValueError("vectors must be of one length, finite and not zero")
 
 
@@ -72,7 +71,7 @@ class ZeroShotOutput:
     features: Features
     rpn: RPNOutput
     regions: Regions
-    seen: Tensor  # (R, F) what the head makes of each region
+    hidden: Tensor  # (R, F) what the head makes of each region
     projected: Tensor  # (R, D) the same among the vectors
     cosines: Tensor  # (R, K + M) with the classes, then with what stands for the background
     deltas: Tensor  # (R, 4) for any class
@@ -137,7 +136,7 @@ class ZeroShot(nn.Module):
         losses["boxes"] = box_loss(regions, output.deltas, self.classes, self.detector.coder) / count
         if self.options.reconstruction:
             again = output.projected @ self.project.weight  # a linear autoencoder of tied weights
-            error = (output.seen - again).square().sum() / count
+            error = (output.hidden - again).square().sum() / count
             losses["reconstruction"] = self.options.reconstruction * error
         return losses
 
@@ -223,9 +222,8 @@ def with_vectors(options: ZeroShotOptions, classes: Sequence[str], data: Any) ->
         )
     missing = [name for name in classes if name not in table]
     if missing:
-        raise DataError(
-            f"{source}: no vector of the class '{missing[0]}' (of {len(missing)} of {len(classes)})"
-        )
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise DataError(f"{source}: no vector of the class '{missing[0]}'{more}")
     unseen = options.unseen or (() if own is None else own.unseen)
     return replace(
         options,
