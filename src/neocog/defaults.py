@@ -19,6 +19,7 @@ from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
+from neocog.models.zero_shot import ZeroShotOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -143,6 +144,10 @@ def _compact_rpn(side: int) -> RPNOptions:
         after_nms=(128, 64) if small else (256, 200),
         shortest=2.0,
     )
+
+
+def zero_shot_options(backbone: str, side: int) -> ZeroShotOptions:
+    return ZeroShotOptions(detector=faster_rcnn_options(backbone, side))
 
 
 def _compact_regions(side: int) -> RegionOptions:

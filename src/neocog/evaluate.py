@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import Interrupted, NumbersError
 from neocog.metrics.coco import CocoResult, coco_average_precision
 from neocog.metrics.voc import VocResult, voc_average_precision
+from neocog.metrics.zero_shot import ZeroShotResult, zero_shot_metrics
 from neocog.predict import STRIDE, Predictor, Timing
 from neocog.propose import search_ms, with_proposals
 from neocog.types import Detections, Objects
@@ -42,6 +43,7 @@ class Evaluation:
     search_ms: float | None = None  # of finding a picture's regions, where that is not the network's work
 
     regions: int = 0  # median number of them in a picture, where they come from outside
+    zero_shot: ZeroShotResult | None = None  # where some classes were never shown
 
     @property
     def images(self) -> int:
@@ -49,7 +51,11 @@ class Evaluation:
 
     @property
     def metrics(self) -> dict[str, float | None]:
-        return self.voc.metrics() | self.coco.metrics()
+        return (
+            self.voc.metrics()
+            | self.coco.metrics()
+            | (self.zero_shot.metrics() if self.zero_shot is not None else {})
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """The content of `evaluation.json`."""
@@ -122,10 +128,10 @@ def evaluate(
         raise Interrupted("interrupted while measuring")
     for part in parts:
         loader.note(part.faulty.items())
-    found = {index: detections for part in parts for index, detections in part.found.items()}
-    indices = sorted(found)
-    predictions = [found[index] for index in indices]
+    found = _in_order(part.found for part in parts)
+    indices, predictions = list(found), list(found.values())
     truths = tuple(data.objects(index) for index in indices)
+    views = {name: list(_in_order(part.views[name] for part in parts).values()) for name in parts[0].views}
     evaluation = Evaluation(
         data=data.name,
         split=data.split,
@@ -139,6 +145,9 @@ def evaluate(
         precision="bf16" if predictor.bf16 else "f32",
         regions=round(median([count for part in parts for count in part.regions] or [0])),
         search_ms=None if predictor.search is None else search_ms(data, predictor.search),
+        zero_shot=zero_shot_metrics(truths, views | {"all": predictions}, data.classes, predictor.unseen)
+        if views
+        else None,
     )
     for name, value in evaluation.metrics.items():
         if value is not None and not math.isfinite(value):
@@ -151,24 +160,34 @@ class _Part:
     """What one process found."""
 
     found: dict[int, Detections]  # by the picture's place in the data set
+    views: dict[str, dict[int, Detections]]  # where only seen, or only unseen classes could be predicted
     timings: list[Timing]
     regions: list[int]  # given with each picture
     faulty: dict[int, str]
     stopped: bool
 
 
+def _in_order(parts: Iterable[dict[int, Detections]]) -> dict[int, Detections]:
+    """What all processes found, by the picture's place."""
+    return dict(sorted(item for part in parts for item in part.items()))
+
+
 def _measure(predictor: Predictor, loader: Loader, stopping: Callable[[], bool]) -> _Part:
     found: dict[int, Detections] = {}
+    views: dict[str, dict[int, Detections]] = {"seen": {}, "unseen": {}} if predictor.unseen else {}
     timings: list[Timing] = []
     regions: list[int] = []
     for batch in loader:
         if stopping():
-            return _Part(found, timings, regions, loader.faulty, stopped=True)
+            return _Part(found, views, timings, regions, loader.faulty, stopped=True)
         detections, timing = predictor.run(batch)
-        found |= {key.index: one for key, one in zip(batch.keys, detections, strict=True)}
+        places = [key.index for key in batch.keys]
+        found |= zip(places, detections, strict=True)
+        for name, those in predictor.run_among(batch, tuple(views)).items() if views else ():
+            views[name] |= zip(places, those, strict=True)
         timings.append(timing)
         regions += [len(given) for given in batch.proposals or ()]
-    return _Part(found, timings, regions, loader.faulty, stopped=False)
+    return _Part(found, views, timings, regions, loader.faulty, stopped=False)
 
 
 def is_better(score: float | None, best: float | None) -> bool:

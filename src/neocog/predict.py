@@ -128,6 +128,7 @@ class Predictor:
         if hasattr(self.model, "compress"):
             self.model.compress()
         self.search: SearchOptions | None = self.model.search
+        self.unseen: tuple[int, ...] = getattr(self.model, "unseen", ())  # classes it was never shown
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(size)
@@ -177,17 +178,30 @@ class Predictor:
         found = self.model.decode(output, batch)
         ended = self._now()
         scale = 1e3 / len(batch)
-        mapped = [
-            Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
-            for one, frame in zip(found, batch.frames, strict=True)
-        ]
-        _require_finite({"detections": mapped}, batch)
-        return mapped, Timing((computed - began) * scale, (ended - middle) * scale)
+        return _mapped(found, batch), Timing((computed - began) * scale, (ended - middle) * scale)
+
+    @torch.inference_mode()
+    def run_among(self, batch: Batch, among: Sequence[str]) -> dict[str, list[Detections]]:
+        """As `run`, where only these classes can be predicted: `seen`, `unseen`, of a zero-shot detector."""
+        batch = batch.to(self.device).without_targets()
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            output = self.model(batch)
+        return {one: _mapped(self.model.decode_among(one, output, batch), batch) for one in among}
 
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _mapped(found: Sequence[Detections], batch: Batch) -> list[Detections]:
+    """Detections in the network's input as detections in the original pictures, on the CPU."""
+    mapped = [
+        Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
+        for one, frame in zip(found, batch.frames, strict=True)
+    ]
+    _require_finite({"detections": mapped}, batch)
+    return mapped
 
 
 def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
@@ -231,12 +245,14 @@ def load(
 ) -> Predictor:
     """A trained model from a run folder or a model folder. Raises CheckpointError with one line.
 
-    `change`: the model's options -> other options, such as thresholds; weights must still fit.
+    `change`: the model's options -> other options, such as thresholds; weights must still fit. What they
+    name, such as a file of label vectors, is read.
     """
     folder = find_model(Path(path))
     config, weights = load_model(folder)
     if change is not None:
-        config = config | {"options": change(_options(config, folder))}
+        changed = change(_options(config, folder))
+        config |= {"options": MODELS[config["model"]].suit(changed, config["classes"], None)}
     with _no_larger_than(sum(value.numel() for value in weights.values())):
         model = build(config, folder)
     restore_weights(model, weights, folder / WEIGHTS)

@@ -19,6 +19,7 @@ from neocog.course import build_course, complete, warm_up
 from neocog.data.dataset import Dataset, require_classes
 from neocog.data.loader import Loader, collate
 from neocog.data.open import open_data
+from neocog.data.unseen import without_unseen
 from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
@@ -82,6 +83,10 @@ class Run:
         torch.manual_seed(options.training.seed)
         model: Any = create(options.model, self.data.classes, options.backbone, options.options)
         self.model: Any = model
+        unseen: tuple[int, ...] = getattr(model, "unseen", ())  # of a zero-shot detector
+        self.data = without_unseen(self.data, unseen)
+        if self.validation is not None:
+            self.validation = without_unseen(self.validation, unseen)
         if options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
             if isinstance(model.head, TwoLayerHead):

@@ -30,7 +30,7 @@ from neocog.plan import RunOptions
 from neocog.reports import model_card, save_samples
 from neocog.train import Training
 from neocog.version import __version__
-from neocog.weights import check_weights, restore_weights, save_model
+from neocog.weights import check_weights, on_one_line, restore_weights, save_model
 from neocog.zoo import MODELS
 
 DESCRIPTION = "run.json"
@@ -85,8 +85,10 @@ def check_same_run(out: Path, document: Mapping[str, Any]) -> None:
     for name, now in _flat(document["options"]).items():
         then = _flat(stored["options"]).get(name)
         if then != now and name != "training.skip_bad_steps":  # how to get past what stopped it
+            was, given = (on_one_line(str(value), 80) for value in (then, now))
             raise UsageError(
-                f"{out}: was started with {name} = {then}, not {now}; give the same options, or another --out"
+                f"{out}: was started with {name} = {was}, not {given}; "
+                "give the same options, or another --out"
             )
     if stored["data"]["fingerprint"] != document["data"]["fingerprint"]:
         source = document["options"]["data"]

@@ -10,13 +10,21 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options, rfcn_options
+from neocog.defaults import (
+    BACKBONES,
+    fast_rcnn_options,
+    faster_rcnn_options,
+    rcnn_options,
+    rfcn_options,
+    zero_shot_options,
+)
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
+from neocog.models.zero_shot import ZeroShot, with_vectors
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
@@ -56,6 +64,10 @@ def _faster_rcnn_stages(model: FasterRCNN) -> Stages:
     return alternating_stages(model) if model.options.training == "alternating" else _one_stage(model)
 
 
+def _as_they_are(options: Any, classes: Sequence[str], data: Any) -> Any:
+    return options
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A model by name."""
@@ -69,6 +81,8 @@ class ModelEntry:
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
     dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
+    suit: Callable[[Any, Sequence[str], Any], Any] = _as_they_are
+    """Options, the names of the classes, the data (or None) -> options with what only those can tell."""
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -107,6 +121,15 @@ MODELS: dict[str, ModelEntry] = {
         "Dai et al. 2016, arXiv:1605.06409",
         "regions whose bins read score maps of their own, and vote",
         dilated=True,
+    ),
+    "zero-shot": ModelEntry(
+        Task.DETECT,
+        ZeroShot,
+        zero_shot_options,
+        tuple(BACKBONES),
+        "Bansal et al. 2018, arXiv:1804.04340",
+        "classes known by vectors, so that unseen ones are found too",
+        suit=with_vectors,
     ),
 }
 

@@ -58,7 +58,7 @@ def scenes(
             "--count", min=1, metavar="N", help="Pictures to train on; a tenth each to val and test."
         ),
     ] = 4000,
-    level: Annotated[str, typer.Option("--level", metavar="NAME", help="std, hard or single.")] = "std",
+    level: Annotated[str, typer.Option("--level", metavar="NAME", help="std, hard, single, pairs.")] = "std",
     size: Annotated[int, typer.Option("--size", min=32, metavar="PX", help="Side of the pictures.")] = 128,
     seed: SeedOption = 0,
     json: JsonOption = None,

@@ -13,10 +13,14 @@ if TYPE_CHECKING:
 
 
 def print_data(data: Dataset, file: TextIO) -> None:
-    """What was opened, and what of it was lost."""
+    """What was opened, and what of it was lost, or is ignored."""
+    from neocog.data.unseen import Ignoring
+
     many = ", ".join(data.classes[:10]) + (", ..." if len(data.classes) > 10 else "")
     print(f"{data.name} ({data.format}), split {data.split}: {len(data)} images; classes: {many}", file=file)
     report = getattr(data, "report", None)
+    if isinstance(data, Ignoring):
+        print(f"  {data.line()}", file=file)
     for line in [] if report is None else report.lines():
         print(f"  {line}", file=file)
 
@@ -41,10 +45,27 @@ def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
     rows.append(["all (mean)", total, *means])
     title = f"{evaluation.data}, split {evaluation.split}, {evaluation.images} images"
     print_table(["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP"], rows, title=title, file=file)
+    if evaluation.zero_shot is not None:
+        print_zero_shot(metrics, file)
     ms = result["ms_per_image"]
     search = "" if ms["proposals"] is None else f"proposals {ms['proposals']:.1f}, "
     parts = f"{search}network {ms['network']:.1f}, decode {ms['decode']:.1f}"
     print(f"{ms['total']:.1f} ms an image: {parts}", file=file)
+
+
+def print_zero_shot(metrics: dict[str, float | None], file: TextIO) -> None:
+    """Seen and unseen classes, where only they can be predicted and where all can."""
+    rows = [
+        [label, *(_three(*(metrics[f"{kind}_{name}"] for name in ("map50", "recall100", "mean_recall100"))))]
+        for label, kind in (
+            ("only seen classes", "seen"),
+            ("only unseen classes", "unseen"),
+            ("all classes: seen", "gzsd_seen"),
+            ("all classes: unseen", "gzsd_unseen"),
+            ("all classes: harmonic mean", "gzsd_harmonic"),
+        )
+    ]
+    print_table(["can be predicted", "VOC mAP50", "Recall@100", "mean of classes"], rows, file=file)
 
 
 def _three(*values: float | None) -> list[str]:

@@ -6,6 +6,8 @@ textures distract; the background is clutter from a bank of the split's own.
 
 Sizes are diameters (the largest extent in any direction), uniform between the limits of the level, which
 hold for a picture of 128 px and grow with it.
+
+In the level `pairs` a class is a shape in a texture, and `HELD_OUT` are met in the test split only.
 """
 
 from __future__ import annotations
@@ -59,7 +61,18 @@ LEVELS = {
     "std": Level((1, 6), (20.0, 64.0), 2, (16.0, 48.0)),
     "hard": Level((1, 7), (12.0, 64.0), 3, (12.0, 48.0)),
     "single": Level((1, 1), (32.0, 96.0), 2, (16.0, 48.0)),
+    "pairs": Level((1, 4), (28.0, 64.0), 2, (16.0, 48.0)),
 }
+
+HELD_OUT = tuple((k % len(CLASSES), k % len(TEXTURES)) for k in range(12))
+"""Pairs (shape, texture) that `pairs` shows in its test split alone: a fifth of the 60, by a rule that looks
+at no result. Every shape and every texture is met in training, in other pairs."""
+
+
+def shown_pairs(split: str) -> NDArray[np.int64]:
+    """The pairs (P, 2) of a shape and a texture that objects of `pairs` have in a split, each as often."""
+    every = [(shape, texture) for shape in range(len(CLASSES)) for texture in range(len(TEXTURES))]
+    return np.array([pair for pair in every if split == "test" or pair not in HELD_OUT])
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +134,12 @@ def _tones(colours: NDArray[np.int64], draws: NDArray[np.float64]) -> NDArray[np
 
 
 def _layers(
-    rng: np.random.Generator, level: Level, size: int
+    rng: np.random.Generator, level: Level, size: int, pairs: NDArray[np.int64] | None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Rows for `raster.draw`, their candidate centres, their attributes (L, 3) and their angles (L,)."""
+    """Rows for `raster.draw`, their candidate centres, their attributes (L, 3) and their angles (L,).
+
+    `pairs`: the shapes and textures (P, 2) that objects may have; None for any.
+    """
     from neocog.data import raster
 
     fewest, most = level.objects
@@ -133,8 +149,11 @@ def _layers(
     is_object = np.zeros(count, dtype=bool)
     is_object[np.argsort(draws[:, 0])[:objects]] = True  # painted in any order
     blob = len(CLASSES) + _pick(draws[:, 1], BLOBS)
-    shape = np.where(is_object, _pick(draws[:, 1], len(CLASSES)), blob)
-    colour, texture = _pick(draws[:, 2], len(COLOURS)), _pick(draws[:, 3], len(TEXTURES))
+    shape, texture = _pick(draws[:, 1], len(CLASSES)), _pick(draws[:, 3], len(TEXTURES))
+    if pairs is not None:
+        both = pairs[_pick(draws[:, 1], len(pairs))]
+        shape, texture = both[:, 0], np.where(is_object, both[:, 1], texture)
+    shape, colour = np.where(is_object, shape, blob), _pick(draws[:, 2], len(COLOURS))
     diameter = np.where(
         is_object, _span(level.sizes, draws[:, 4]), _span(level.distractor_sizes, draws[:, 4])
     )
@@ -174,7 +193,8 @@ def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 
 
     rng = generator(SampleKey(seed, 0, index), f"scene/{level}/{split}")
     backdrop = _backdrop(rng, seed, split, size)
-    rows, centres, attributes, angles = _layers(rng, LEVELS[level], size)
+    pairs = shown_pairs(split) if level == "pairs" else None
+    rows, centres, attributes, angles = _layers(rng, LEVELS[level], size, pairs)
     light, noise = _light(rng)
     noise_seed = int(rng.integers(0, 2**63))
     image, owner, bounds = raster.draw(

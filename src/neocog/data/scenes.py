@@ -1,14 +1,17 @@
-"""`scenes[:std|hard|single]`: a generated data set that is always there, with exact truth for every task."""
+"""`scenes[:std|hard|single|pairs]`: a generated data set, always there, with exact truth for every task."""
 
 from __future__ import annotations
 
 import hashlib
 from difflib import get_close_matches
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neocog.data.files import printable, split_name
-from neocog.data.render import LEVELS, VERSION, Scene, render_scene
+from neocog.data.label_vectors import PAIRS, LabelVectors, pair_vectors
+from neocog.data.render import LEVELS, TEXTURES, VERSION, Scene, render_scene
 from neocog.data.shapes import CLASSES
 from neocog.errors import DataError
 from neocog.types import Frame, Objects, Sample, SampleKey
@@ -24,13 +27,14 @@ def _nearest(word: str, names: tuple[str, ...]) -> str:
 class Scenes:
     """One split of the generated scenes: a `Dataset`. Nothing is stored; every scene is drawn when asked for.
 
-    `level` is `std` (1 to 6 objects of 20 to 64 px, 2 distractors), `hard` (1 to 7 of 12 to 64 px, 3) or
-    `single` (one of 32 to 96 px, 2). `count` is 4,000 / 400 / 400 for train / val / test by default; more or
+    `level` is `std` (1 to 6 objects of 20 to 64 px, 2 distractors), `hard` (1 to 7 of 12 to 64 px, 3),
+    `single` (one of 32 to 96 px, 2) or `pairs` (1 to 4 of 28 to 64 px, 2). A class is a shape; in `pairs` it
+    is a shape in a texture, such as `disc-stripes`, known by its `label_vectors`, and a fifth of the classes
+    is met in the test split only. `count` is 4,000 / 400 / 400 for train / val / test by default; more or
     fewer leave the others as they are. Raises DataError for an unknown level or split, or sizes too small.
     """
 
     format = "scenes"
-    classes = CLASSES
 
     def __init__(
         self,
@@ -54,6 +58,12 @@ class Scenes:
             )
         self.level, self.split, self.seed, self.side = level, split, seed, size
         self.count = COUNTS[split] if count is None else count
+        self.classes = PAIRS if level == "pairs" else CLASSES
+        self.label_vectors: LabelVectors | None = pair_vectors() if level == "pairs" else None
+        """What the classes are known by besides their pictures."""
+        hidden = self.label_vectors if split != "test" else None
+        self.absent: tuple[str, ...] = () if hidden is None else hidden.unseen
+        """Classes that no picture of this split shows."""
 
     @property
     def name(self) -> str:
@@ -76,7 +86,8 @@ class Scenes:
         scene = self.scene(index)
         frame = Frame(self.size(index), self.size(index), source=self.identity(index))
         key = SampleKey(self.seed, 0, index)
-        return Sample(scene.image, _objects(scene), frame, scene.semantic, key)
+        semantic = np.append(0, self._labels(scene) + 1).astype(np.uint8)[scene.instances]
+        return Sample(scene.image, self._objects(scene), frame, semantic, key)
 
     def identity(self, index: int) -> str:
         return f"{self.level}/{self.split}/{self._valid(index)}"
@@ -87,17 +98,21 @@ class Scenes:
 
     def objects(self, index: int) -> Objects:
         """The truth of one image, which takes drawing it (about a millisecond)."""
-        return _objects(self.scene(index))
+        return self._objects(self.scene(index))
+
+    def _objects(self, scene: Scene) -> Objects:
+        boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(self._labels(scene))
+        return Objects(boxes, labels, torch.zeros(len(boxes), dtype=torch.bool))
+
+    def _labels(self, scene: Scene) -> NDArray[np.int64]:
+        """(N,) class of each object."""
+        shape, texture = scene.attributes[:, 0], scene.attributes[:, 2]
+        return shape * len(TEXTURES) + texture if self.level == "pairs" else shape.copy()
 
     def _valid(self, index: int) -> int:
         if not -self.count <= index < self.count:
             raise IndexError(f"scene {index} of {self.count}")
         return int(index) % self.count
-
-
-def _objects(scene: Scene) -> Objects:
-    boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(scene.labels.copy())
-    return Objects(boxes, labels, torch.zeros(len(boxes), dtype=torch.bool))
 
 
 def open_scenes(

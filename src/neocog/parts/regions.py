@@ -118,19 +118,31 @@ def region_loss(
     Not by the number of positives: that is the authors' choice, and it weighs pictures rich in objects more.
     With `hardest` above 0, only so many regions of each image count: those with the highest sum of the two.
     """
-    if regions.labels is None or regions.targets is None:
+    if regions.labels is None:
         raise ValueError("region_loss needs regions chosen with targets")
-    labels = regions.labels
-    positives = torch.nonzero(labels < logits.shape[1] - 1).squeeze(1)
-    wanted = coder.encode(regions.targets, regions.boxes[positives])
-    given = deltas.view(len(regions), -1, 4)[positives, labels[positives]]
-    classes = F.cross_entropy(logits, labels, reduction="none")
-    boxes = torch.zeros_like(classes).index_add(0, positives, smooth_l1(given - wanted).sum(dim=1))
+    classes = F.cross_entropy(logits, regions.labels, reduction="none")
+    boxes = box_losses(regions, deltas, logits.shape[1] - 1, coder)
     if hardest:
         rows = _hardest((classes + boxes).detach(), regions.images, len(batch), hardest)
         classes, boxes = classes[rows], boxes[rows]
     count = max(batch.total(len(classes)), 1)
     return {"classes": classes.sum() / count, "boxes": boxes.sum() / count}
+
+
+def box_losses(regions: Regions, deltas: Tensor, classes: int, coder: BoxCoder) -> Tensor:
+    """Smooth L1 (R,) of each region's deltas (R, 4K), or (R, 4) for any class; 0 for background."""
+    if regions.labels is None or regions.targets is None:
+        raise ValueError("box_losses needs regions chosen with targets")
+    positives = torch.nonzero(regions.labels < classes).squeeze(1)
+    wanted = coder.encode(regions.targets, regions.boxes[positives])
+    given = _of_class(deltas, positives, regions.labels[positives])
+    return deltas.new_zeros(len(regions)).index_add(0, positives, smooth_l1(given - wanted).sum(dim=1))
+
+
+def _of_class(deltas: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
+    """The four deltas of these rows for these labels, out of (R, 4K), or (R, 4) for any class."""
+    each = deltas.view(len(deltas), -1, 4)
+    return each[rows, labels.clamp(max=each.shape[1] - 1)]
 
 
 def _hardest(losses: Tensor, images: Tensor, count: int, most: int) -> Tensor:
@@ -152,10 +164,11 @@ def region_candidates(
 def scored_candidates(
     regions: Regions, scores: Tensor, deltas: Tensor, coder: BoxCoder, batch: Batch, least: float
 ) -> Candidates:
-    """Every region as every class for which its score (R, K) is above `least`, moved by its deltas (R, 4K)
-    and clipped to the picture."""
-    classes = scores.shape[1]
+    """Every region as every class for which its score (R, K) is above `least`, clipped to the picture.
+
+    It is moved by its deltas (R, 4K), or (R, 4) for any class.
+    """
     region, label = torch.nonzero(scores > least, as_tuple=True)
     image = regions.images[region]
-    boxes = coder.decode(deltas.view(-1, classes, 4)[region, label], regions.boxes[region])
+    boxes = coder.decode(_of_class(deltas, region, label), regions.boxes[region])
     return Candidates(clip(boxes, batch.limits[image]), scores[region, label], label, image)
