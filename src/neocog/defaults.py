@@ -17,6 +17,7 @@ from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
+from neocog.models.yolo import YOLOOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -119,6 +120,10 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
         ),
         regions=_compact_regions(side),
     )
+
+
+def yolo_options(backbone: str, side: int) -> YOLOOptions:
+    return YOLOOptions(level="p3", side=side, hidden=0, channels=96, norm=True, score=0.01)
 
 
 def _compact_regions(side: int) -> RegionOptions:

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options
+from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options, yolo_options
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
+from neocog.models.yolo import YOLO
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
@@ -92,6 +93,14 @@ MODELS: dict[str, ModelEntry] = {
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
+    ),
+    "yolo": ModelEntry(
+        Task.DETECT,
+        YOLO,
+        yolo_options,
+        tuple(BACKBONES),
+        "Redmon et al. 2016, arXiv:1506.02640",
+        "each cell of one map answers for the objects centred in it",
     ),
 }
 
