@@ -8,7 +8,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from neocog.data.dataset import Dataset
 from neocog.data.scenes import Scenes
@@ -101,6 +103,28 @@ def default_augmentation(data: Dataset) -> Augmentation:
     if isinstance(data, Scenes):
         return Augmentation(vertical_flip=True, scale=None, colour=False)
     return Augmentation()
+
+
+def settled(model: str, options: Any, data: Dataset, size: tuple[int, int]) -> Any:
+    """The model's options, with what they leave to the data found in its boxes, at the input's size.
+
+    It is part of the run's options from then on, so whoever uses the model does not need the data. Raises
+    UsageError if the boxes do not suffice.
+    """
+
+    def sizes() -> NDArray[np.float64]:
+        found = [np.zeros((0, 2))]
+        for index in range(len(data)):
+            height, width = data.size(index)
+            objects = data.objects(index)
+            boxes = objects.boxes[~objects.ignore].numpy().astype(np.float64)
+            found.append((boxes[:, 2:] - boxes[:, :2]) * min(size[0] / height, size[1] / width))
+        return np.concatenate(found)
+
+    try:
+        return MODELS[model].settle(options, sizes)
+    except ValueError as error:
+        raise UsageError(f"{data.name}, split '{data.split}': {error}") from error
 
 
 PRETRAIN = 0.25

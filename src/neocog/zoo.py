@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -16,7 +16,8 @@ from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
-from neocog.models.yolo import YOLO
+from neocog.models.yolo import YOLO, YOLOOptions
+from neocog.ops.clusters import Sizes, cluster_sizes
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
@@ -52,6 +53,31 @@ def _faster_rcnn_stages(model: FasterRCNN) -> Stages:
     return alternating_stages(model) if model.options.training == "alternating" else _one_stage(model)
 
 
+def _as_they_are(options: Any, sizes: Callable[[], Sizes]) -> Any:
+    return options
+
+
+def _one_size(options: Any, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    return (size,)
+
+
+def _yolo_settled(options: YOLOOptions, sizes: Callable[[], Sizes]) -> YOLOOptions:
+    """Version 2's anchors: the sizes that the training boxes have in common, to a hundredth of a pixel."""
+    if not isinstance(options.anchors, int) or not options.anchors:
+        return options
+    found = cluster_sizes(sizes(), options.anchors).round(2)
+    return replace(options, anchors=tuple((float(width), float(height)) for width, height in found))
+
+
+def _yolo_sizes(options: YOLOOptions, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """With `multi_scale`: from 320/416 to 608/416 of the size, as in the paper, in steps of 32 pixels."""
+    if not options.multi_scale:
+        return (size,)
+    low, high = (max(1, round(max(size) * share / 32)) for share in (320 / 416, 608 / 416))
+    longer = (32 * count for count in range(low, high + 1))
+    return tuple((round(size[0] * side / max(size)), round(size[1] * side / max(size))) for side in longer)
+
+
 @dataclass(frozen=True)
 class ModelEntry:
     """A model by name."""
@@ -64,6 +90,10 @@ class ModelEntry:
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
+    settle: Callable[[Any, Callable[[], Sizes]], Any] = _as_they_are
+    """Options, with what they leave to the data found in the widths and heights of its boxes, in pixels."""
+    sizes: Callable[[Any, tuple[int, int]], tuple[tuple[int, int], ...]] = _one_size
+    """(height, width) of the input -> those that it trains at, of which one is drawn every few steps."""
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -101,6 +131,8 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Redmon et al. 2016, arXiv:1506.02640",
         "each cell of one map answers for the objects centred in it",
+        settle=_yolo_settled,
+        sizes=_yolo_sizes,
     ),
 }
 

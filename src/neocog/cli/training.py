@@ -110,6 +110,7 @@ def run_options(
         default_pretrain,
         default_size,
         default_training,
+        settled,
     )
     from neocog.zoo import MODELS, known
 
@@ -117,6 +118,7 @@ def run_options(
     backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
     opened = open_data(data, train_split)
     fitted = default_size(backbone, opened) if size is None else (size, size)
+    options = apply_settings(entry.options(backbone, max(fitted)), settings or [])
     return RunOptions(
         model=model,
         backbone=backbone,
@@ -128,7 +130,7 @@ def run_options(
         training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened),
         pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,
-        options=apply_settings(entry.options(backbone, max(fitted)), settings or []),
+        options=settled(model, options, opened, fitted),
     )
 
 
