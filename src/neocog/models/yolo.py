@@ -8,7 +8,7 @@ are in `yolo_losses.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -42,7 +42,7 @@ class YOLOOptions:
     boxes: int = 2  # a cell, in version 1
     loss: Literal["squared", "giou"] = "squared"  # the papers', or one of later years, with one box a cell
     anchors: int | tuple[tuple[float, float], ...] = 0
-    """Version 2: so many boxes a cell, of sizes found in the training boxes; or their (width, height), pixels."""
+    """Version 2: so many boxes a cell, of sizes found in the training boxes; or their (width, height)."""
     passthrough: str = ""  # version 2: a finer map that is read too, rearranged to the cells
     passthrough_channels: int = 64  # to which a 1x1 convolution brings it first
     multi_scale: bool = False  # version 2: train at changing sizes
@@ -106,9 +106,7 @@ class YOLO(nn.Module):
             inputs += self.through.channels
         outputs = 5 * self.boxes + classes * (1 if self.shares_classes else self.boxes)
         if not options.hidden:
-            self.head: ConvolutionalEnd | ConnectedEnd = ConvolutionalEnd(
-                inputs, options.channels, outputs, options.norm
-            )
+            self.head: Any = ConvolutionalEnd(inputs, options.channels, outputs, options.norm)
         elif options.multi_scale:
             raise UsageError("multi_scale needs hidden=0: fully connected layers see pictures of one size")
         else:

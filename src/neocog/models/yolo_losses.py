@@ -118,10 +118,11 @@ def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
     learnt = background(cells, batch)[..., None].expand_as(cells.confidences).clone()
     wanted = torch.zeros_like(cells.confidences)
     learnt[here], wanted[here] = True, 1.0
-    confidences = cells.confidences[learnt]
+    objectness = F.binary_cross_entropy_with_logits(
+        cells.confidences[learnt], wanted[learnt], reduction="sum"
+    )
     return {
         "boxes": GIOU_WEIGHT * (1 - paired_giou(cells.boxes[here], held.boxes)).sum() / count,
-        "objectness": F.binary_cross_entropy_with_logits(confidences, wanted[learnt], reduction="sum")
-        / count,
+        "objectness": objectness / count,
         "classes": F.cross_entropy(logits, held.labels, reduction="sum") / count,
     }

@@ -20,7 +20,8 @@ MOST_ROUNDS = 1000
 def shape_iou(sizes: Sizes, centres: Sizes) -> Sizes:
     """IoU (N, k) of boxes of these widths and heights (N, 2) and (k, 2) that share a corner."""
     shared = np.minimum(sizes[:, None], centres[None]).prod(axis=2)
-    return shared / (sizes.prod(axis=1)[:, None] + centres.prod(axis=1)[None] - shared)
+    overlaps: Sizes = shared / (sizes.prod(axis=1)[:, None] + centres.prod(axis=1)[None] - shared)
+    return overlaps
 
 
 def cluster_sizes(sizes: Sizes, count: int) -> Sizes:
@@ -38,12 +39,13 @@ def cluster_sizes(sizes: Sizes, count: int) -> Sizes:
     rng = np.random.default_rng(0)
     found = [_cluster(sizes, _scattered(sizes, count, rng)) for _ in range(STARTS)]
     best = max(found, key=lambda centres: shape_iou(sizes, centres).max(axis=1).mean())
-    return best[np.argsort(best.prod(axis=1), kind="stable")]
+    by_area: Sizes = best[np.argsort(best.prod(axis=1), kind="stable")]
+    return by_area
 
 
 def _scattered(sizes: Sizes, count: int, rng: np.random.Generator) -> Sizes:
-    """First centres among the boxes, each drawn with a chance that grows with its distance from the others."""
-    centres = sizes[rng.integers(len(sizes))][None]
+    """First centres among the boxes, each drawn the more likely, the farther it is from the others."""
+    centres: Sizes = sizes[rng.integers(len(sizes))][None]
     while len(centres) < count:
         distance = (1 - shape_iou(sizes, centres).max(axis=1)).clip(min=0) ** 2
         centres = np.concatenate([centres, sizes[rng.choice(len(sizes), p=distance / distance.sum())][None]])
@@ -51,15 +53,16 @@ def _scattered(sizes: Sizes, count: int, rng: np.random.Generator) -> Sizes:
 
 
 def _cluster(sizes: Sizes, centres: Sizes) -> Sizes:
-    """Lloyd's algorithm: each box to its nearest centre, each centre to the mean of its boxes, until both rest.
+    """Lloyd's algorithm: each box to its nearest centre, each centre to the mean of its boxes, in turn.
 
     A centre that is nearest to nothing stays where it is.
     """
-    nearest = None
+    before = np.full(len(sizes), -1)
     for _ in range(MOST_ROUNDS):
-        before, nearest = nearest, shape_iou(sizes, centres).argmax(axis=1)
-        if before is not None and np.array_equal(before, nearest):
+        nearest = shape_iou(sizes, centres).argmax(axis=1)
+        if np.array_equal(before, nearest):
             break
+        before = nearest
         centres = np.array(
             [
                 sizes[nearest == place].mean(axis=0) if (nearest == place).any() else centre

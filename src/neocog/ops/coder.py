@@ -1,8 +1,9 @@
 """Boxes as offsets from a reference box or a grid cell, and back.
 
-`BoxCoder`: Girshick et al. 2014 (R-CNN), appendix C: dx = (gx - ax) / aw, dy = (gy - ay) / ah, dw = log(gw / aw),
-dh = log(gh / ah), each divided by its standard deviation so that all four are of one size. `decode` is the
-exact inverse of `encode`, as in the authors' MATLAB pair (their Python port is one pixel off at x1, y1).
+`BoxCoder`: Girshick et al. 2014 (R-CNN), appendix C: dx = (gx - ax) / aw, dy = (gy - ay) / ah,
+dw = log(gw / aw), dh = log(gh / ah), each divided by its standard deviation so that all four are of one
+size. `decode` is the exact inverse of `encode`, as in the authors' MATLAB pair (their Python port is one
+pixel off at x1, y1).
 """
 
 from __future__ import annotations
