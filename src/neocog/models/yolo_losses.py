@@ -57,7 +57,7 @@ def anchor_loss(cells: Cells, batch: Batch, coder: PriorCoder, priors: Tensor) -
     entropy, for each responsible box. Squared errors count half, so that each gradient is the code's.
     """
     truth = truth_of(batch, "cells")
-    held = hold(truth, cells, who=nearest_shape(truth.boxes, priors), each=len(priors))
+    held = hold(truth, cells, nearest_shape(truth.boxes, priors), len(priors))
     pictures = max(batch.total(len(batch)), 1)
     here = held.images, held.cells, held.who
     said = cells.offsets[here]
@@ -93,12 +93,6 @@ def _near(cells: Cells, truth: Truth) -> Tensor:
     return torch.stack(found) if found else cells.confidences > 0
 
 
-AROUND = 1
-"""Cells around that of the centre, on each side, that answer for an object too in `giou_loss`."""
-
-REACH = 2.0 * AROUND + 1
-"""Cells across the room that a centre then needs."""
-
 GIOU_WEIGHT = 2.0
 
 
@@ -107,11 +101,10 @@ def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
 
     `boxes`: 1 - GIoU (Rezatofighi et al. 2019, arXiv:1902.09630). `objectness`: binary cross-entropy of every
     box's confidence. `classes`: cross-entropy. All are divided by the number of boxes that answer for an
-    object: in the cell of its centre and those around it (as FCOS and YOLOX do), where cells of other
-    objects come first, and smaller objects before larger ones.
+    object, those of the cell of its centre; of two objects in one cell the smaller has it.
     """
     truth = truth_of(batch)
-    held = hold(truth, cells, AROUND, nearest_shape(truth.boxes, priors), len(priors))
+    held = hold(truth, cells, nearest_shape(truth.boxes, priors), len(priors))
     count = max(batch.total(len(held)), 1)
     here = held.images, held.cells, held.who
     logits = cells.logits[held.images, held.cells, held.who % cells.logits.shape[2]]

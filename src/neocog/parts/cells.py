@@ -88,37 +88,27 @@ def truth_of(batch: Batch, prefer: str = "") -> Truth:
     return Truth(images, boxes, labels)
 
 
-def hold(truth: Truth, cells: Cells, around: int = 0, who: Tensor | None = None, each: int = 1) -> Held:
+def hold(truth: Truth, cells: Cells, who: Tensor | None = None, each: int = 1) -> Held:
     """Give every object the cell of its centre; where two want one cell, the first in the order gets it.
 
-    `around`: also the cells up to so many columns and rows away, after all that have an object of their own.
     `who` (N,): which of the `each` boxes of a cell an object wants; then only these are not shared.
     """
     (rows, columns), count = cells.shape, len(truth.boxes)
-    centre = ((truth.boxes[:, :2] + truth.boxes[:, 2:]) / (2 * cells.stride)).long()
-    steps = torch.arange(-around, around + 1, device=centre.device)
-    moves = torch.cartesian_prod(steps, steps).view(-1, 2)
-    moves = moves[moves.abs().sum(dim=1).argsort(stable=True)]  # the cell itself first, then the nearest
-    limit = centre.new_tensor([columns - 1, rows - 1])
-    here = torch.minimum(centre.clamp(min=0), limit)[None] + moves[:, None]  # (moves, N, 2)
-    valid = ((here >= 0) & (here <= limit)).all(dim=-1).flatten()
-    flat = (truth.images * rows * columns + here[..., 1] * columns + here[..., 0]).flatten()[valid]
-    which = torch.arange(count, device=flat.device).repeat(len(moves))[valid]
-    wanted = torch.zeros_like(truth.labels) if who is None else who
-    slots = flat * each + wanted[which]
-    ranks = torch.arange(len(slots), device=slots.device)
-    slot_count = len(cells.inside) * rows * columns * each
-    first = torch.full((slot_count,), len(slots), device=slots.device)
-    first = first.scatter_reduce(0, slots, ranks, "amin")
-    taken = torch.nonzero(first < len(slots)).squeeze(1)
-    which = which[first[taken]]
-    place = taken // each
+    centres = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / (2 * cells.stride)
+    column, row = centres.long().unbind(dim=1)
+    place = truth.images * rows * columns + row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
+    who = torch.zeros_like(place) if who is None else who
+    order = torch.arange(count, device=place.device)
+    first = torch.full((cells.inside.numel() * each,), count, device=place.device)
+    first = first.scatter_reduce(0, place * each + who, order, "amin")
+    which = first[first < count]
+    place = place[which]
     return Held(
         place // (rows * columns),
         place % (rows * columns),
         truth.boxes[which],
         truth.labels[which],
-        wanted[which],
+        who[which],
     )
 
 
