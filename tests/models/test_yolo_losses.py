@@ -102,7 +102,7 @@ def test_giou_loss_of_one_object_in_numbers() -> None:
     apart = 1 - paired_giou(boxes, torch.tensor([16.0, 16.0, 40.0, 48.0]))
     assert found["boxes"].item() == pytest.approx(2 * apart.mean().item(), rel=1e-5)
     scores = cells.logits[0, mine, 0].log_softmax(dim=1)[:, 1]
-    assert found["classes"].item() == pytest.approx(-scores.mean().item(), rel=1e-5)
+    assert found["classes"].item() == pytest.approx(-2 * scores.mean().item(), rel=1e-5)
     confidences = cells.confidences[0, :, 0].sigmoid().detach()
     others = [cell for cell in range(144) if cell not in mine]
     objectness = -confidences[mine].log().sum() - (1 - confidences[others]).log().sum()

@@ -93,7 +93,7 @@ def _near(cells: Cells, truth: Truth) -> Tensor:
     return torch.stack(found) if found else cells.confidences > 0
 
 
-GIOU_WEIGHT = 2.0
+GIOU_WEIGHT, CLASS_WEIGHT = 2.0, 2.0
 
 
 def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
@@ -117,5 +117,5 @@ def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
     return {
         "boxes": GIOU_WEIGHT * (1 - paired_giou(cells.boxes[here], held.boxes)).sum() / count,
         "objectness": objectness / count,
-        "classes": F.cross_entropy(logits, held.labels, reduction="sum") / count,
+        "classes": CLASS_WEIGHT * F.cross_entropy(logits, held.labels, reduction="sum") / count,
     }
