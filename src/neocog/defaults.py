@@ -13,12 +13,14 @@ from typing import Any
 
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
+from neocog.backbones.darknet import darknet
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
+from neocog.models.yolo import YOLOOptions
 from neocog.models.zero_shot import ZeroShotOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
@@ -32,6 +34,7 @@ class BackboneEntry:
     level: str  # the map that detectors propose on
     region_level: str  # the map that region heads read
     crop_level: str  # the map that a crop of one object ends in
+    cell_level: str  # the map whose cells answer for objects, in YOLO
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -48,20 +51,34 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "b
 
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
-    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14, dilated=partial(build, dilated=True))
+    levels = ("layer3", "layer3", "layer4", "layer4")
+    return BackboneEntry(build, *levels, pool=14, dilated=partial(build, dilated=True))
 
 
 BACKBONES: dict[str, BackboneEntry] = {
     "compact": BackboneEntry(
-        compact, "p3", "p2", "c4", pool=5, crop=64, context=8, hidden=256, size=320, training={}
+        compact, "p3", "p2", "c4", "p3", pool=5, crop=64, context=8, hidden=256, size=320, training={}
     ),
     "vgg16": BackboneEntry(
-        lambda: vgg16(classes=None), "conv5_3", "conv5_3", "pool5", hidden=4096, dropout=0.5, pretrain=True
+        lambda: vgg16(classes=None),
+        *("conv5_3", "conv5_3", "pool5", "pool5"),
+        hidden=4096,
+        dropout=0.5,
+        pretrain=True,
     ),
     "resnet18": _resnet(resnet18),
     "resnet34": _resnet(resnet34),
     "resnet50": _resnet(resnet50),
     "resnet101": _resnet(resnet101),
+    "darknet": BackboneEntry(
+        darknet,
+        *("conv16", "conv16", "conv20", "conv24"),
+        hidden=4096,
+        dropout=0.5,
+        size=448,
+        pretrain=True,
+        training=_SGD | {"lr": 1e-2, "batch": 64},  # the paper's
+    ),
 }
 
 
@@ -148,6 +165,16 @@ def _compact_rpn(side: int) -> RPNOptions:
 
 def zero_shot_options(backbone: str, side: int) -> ZeroShotOptions:
     return ZeroShotOptions(detector=faster_rcnn_options(backbone, side))
+
+
+def yolo_options(backbone: str, side: int) -> YOLOOptions:
+    entry = BACKBONES[backbone]
+    if backbone == "darknet":
+        return YOLOOptions(side=side)
+    options = YOLOOptions(level=entry.cell_level, side=side, hidden=0)
+    if backbone != "compact":
+        return options
+    return replace(options, channels=96, norm=True, score=0.01)
 
 
 def _compact_regions(side: int) -> RegionOptions:

@@ -252,7 +252,8 @@ def load(
     config, weights = load_model(folder)
     if change is not None:
         changed = change(_options(config, folder))
-        config |= {"options": MODELS[config["model"]].suit(changed, config["classes"], None)}
+        entry, size = MODELS[config["model"]], (config["size"][0], config["size"][1])
+        config |= {"options": entry.suit(changed, config["classes"], None, size)}
     with _no_larger_than(sum(value.numel() for value in weights.values())):
         model = build(config, folder)
     restore_weights(model, weights, folder / WEIGHTS)

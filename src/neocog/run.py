@@ -17,7 +17,7 @@ from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
 from neocog.course import build_course, complete, warm_up
 from neocog.data.dataset import Dataset, require_classes
-from neocog.data.loader import Loader, collate
+from neocog.data.loader import Drawn, Loader, collate
 from neocog.data.open import open_data
 from neocog.data.unseen import without_unseen
 from neocog.distributed.norm import synchronise
@@ -41,7 +41,7 @@ from neocog.run_folder import (
     write_description,
 )
 from neocog.train import Step, Training, fit
-from neocog.zoo import create
+from neocog.zoo import MODELS, create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
@@ -120,9 +120,11 @@ class Run:
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._restore()
+        sizes = MODELS[options.model].sizes(options.options, options.size)
+        recipes = tuple(options.augmentation.recipe(size) for size in sizes)
         self.loader = Loader(
             self.data,
-            options.augmentation.recipe(options.size),
+            Drawn(recipes, options.training.seed),
             batch_size=options.training.batch,
             seed=options.training.seed,
             workers=machine.workers,

@@ -16,6 +16,7 @@ from neocog.defaults import (
     faster_rcnn_options,
     rcnn_options,
     rfcn_options,
+    yolo_options,
     zero_shot_options,
 )
 from neocog.errors import UsageError
@@ -24,6 +25,7 @@ from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
+from neocog.models.yolo import YOLO, training_sizes, with_anchors
 from neocog.models.zero_shot import ZeroShot, with_vectors
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
@@ -64,8 +66,12 @@ def _faster_rcnn_stages(model: FasterRCNN) -> Stages:
     return alternating_stages(model) if model.options.training == "alternating" else _one_stage(model)
 
 
-def _as_they_are(options: Any, classes: Sequence[str], data: Any) -> Any:
+def _as_they_are(options: Any, classes: Sequence[str], data: Any, size: tuple[int, int]) -> Any:
     return options
+
+
+def _one_size(options: Any, size: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    return (size,)
 
 
 @dataclass(frozen=True)
@@ -81,8 +87,11 @@ class ModelEntry:
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
     dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
-    suit: Callable[[Any, Sequence[str], Any], Any] = _as_they_are
-    """Options, the names of the classes, the data (or None) -> options with what only those can tell."""
+    suit: Callable[[Any, Sequence[str], Any, tuple[int, int]], Any] = _as_they_are
+    """Options, names of the classes, data (or None), (height, width) of the input -> options with what they
+    leave to the data filled in. They are part of a run, so its model needs no data from then on."""
+    sizes: Callable[[Any, tuple[int, int]], tuple[tuple[int, int], ...]] = _one_size
+    """Options, (height, width) of the input -> those that it trains at; one is drawn every few steps."""
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -121,6 +130,16 @@ MODELS: dict[str, ModelEntry] = {
         "Dai et al. 2016, arXiv:1605.06409",
         "regions whose bins read score maps of their own, and vote",
         dilated=True,
+    ),
+    "yolo": ModelEntry(
+        Task.DETECT,
+        YOLO,
+        yolo_options,
+        tuple(BACKBONES),
+        "Redmon et al. 2016, arXiv:1506.02640",
+        "each cell of one map answers for the objects centred in it",
+        suit=with_anchors,
+        sizes=training_sizes,
     ),
     "zero-shot": ModelEntry(
         Task.DETECT,

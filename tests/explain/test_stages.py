@@ -24,6 +24,9 @@ FIRST = {
     "r-cnn": ["regions"],
     "fast-rcnn": ["regions"],
     "faster-rcnn": ["anchors", "likely anchors", "regions"],
+    "r-fcn": ["anchors", "likely anchors", "regions"],
+    "yolo": ["cells", "boxes"],
+    "zero-shot": ["anchors", "likely anchors", "regions"],
 }
 
 

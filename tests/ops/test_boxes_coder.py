@@ -7,8 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from neocog.ops.boxes import area, clip, coverage, from_centre, iou, shorter_side, to_centre
-from neocog.ops.coder import BoxCoder
+from neocog.ops.boxes import (
+    area,
+    clip,
+    coverage,
+    from_centre,
+    iou,
+    paired_giou,
+    paired_iou,
+    shorter_side,
+    to_centre,
+)
+from neocog.ops.coder import BoxCoder, CellCoder, PriorCoder
 
 
 def boxes(count: int, side: float = 100.0) -> st.SearchStrategy[Tensor]:
@@ -87,3 +97,65 @@ def test_encode_by_hand() -> None:
 def test_decode_survives_an_untrained_network() -> None:
     decoded = BoxCoder().decode(torch.full((1, 4), 1e4), torch.tensor([[0.0, 0.0, 10.0, 10.0]]))
     assert torch.isfinite(decoded).all()
+
+
+@given(boxes(6))
+def test_paired_iou_is_the_diagonal_of_iou(row: Tensor) -> None:
+    first, second = row[:3], row[3:]
+    torch.testing.assert_close(paired_iou(first, second), iou(first, second).diagonal())
+
+
+@given(boxes(2))
+def test_giou_equals_plain_arithmetic(row: Tensor) -> None:
+    a, b = row.double().tolist()
+    union = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1])
+    w = max(0.0, min(a[2], b[2]) - max(a[0], b[0]))
+    h = max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+    union -= w * h
+    around = (max(a[2], b[2]) - min(a[0], b[0])) * (max(a[3], b[3]) - min(a[1], b[1]))
+    expected = w * h / union - (around - union) / around
+    assert abs(paired_giou(row[0], row[1]).item() - expected) < 1e-4
+
+
+def test_giou_tells_boxes_apart_that_do_not_touch() -> None:
+    a = torch.tensor([0.0, 0.0, 10.0, 10.0])
+    moved = [paired_giou(a, a + shift).item() for shift in (0.0, 10.0, 20.0, 1000.0)]
+    assert moved == sorted(moved, reverse=True)
+    assert moved[0] == 1.0 and moved[1] < 0 and moved[3] > -1
+    assert paired_giou(a[:0].view(0, 4), a[:0].view(0, 4)).shape == (0,)
+    assert torch.isfinite(paired_giou(torch.zeros(4), torch.zeros(4)))
+
+
+@given(boxes(5))
+def test_cells_decode_what_they_encode(row: Tensor) -> None:
+    cells = (to_centre(row)[:, :2] / 16).floor()
+    coder = CellCoder(16, 96)
+    offsets = coder.encode(row, cells)
+    assert ((offsets[:, :2] >= 0) & (offsets[:, :2] < 1)).all()
+    torch.testing.assert_close(coder.decode(offsets, cells), row, rtol=1e-4, atol=1e-3)
+    mirrored = offsets * torch.tensor([1, 1, -1, -1])
+    torch.testing.assert_close(coder.decode(mirrored, cells), row, rtol=1e-4, atol=1e-3)
+
+
+def test_a_cell_states_centre_and_roots() -> None:
+    """Centre (40, 24) in cell (2, 1) of 16 pixels; a quarter of 144 pixels wide, a ninth high."""
+    box = torch.tensor([[22.0, 16.0, 58.0, 32.0]])
+    offsets = CellCoder(16, 144).encode(box, torch.tensor([[2.0, 1.0]]))
+    torch.testing.assert_close(offsets, torch.tensor([[0.5, 0.5, 1 / 2, 1 / 3]]))
+
+
+@given(boxes(5))
+def test_priors_decode_what_they_encode(row: Tensor) -> None:
+    cells, priors = (to_centre(row)[:, :2] / 16).floor(), torch.tensor([30.0, 20.0]).expand(5, 2)
+    coder = PriorCoder(16)
+    offsets = coder.encode(row, cells, priors)
+    inside = offsets[:, :2].double().clamp(1e-9, 1 - 1e-9).logit()
+    found = coder.decode(torch.cat([inside, offsets[:, 2:].double()], dim=1), cells, priors)
+    torch.testing.assert_close(found.float(), row, rtol=1e-4, atol=1e-2)
+
+
+def test_a_centre_cannot_leave_its_cell() -> None:
+    far = torch.tensor([[99.0, -99.0, 0.0, 999.0]])
+    cell, prior = torch.tensor([[2.0, 1.0]]), torch.tensor([[30.0, 20.0]])
+    centre = to_centre(PriorCoder(16).decode(far, cell, prior))
+    assert centre[0, :2].tolist() == [48.0, 16.0] and torch.isfinite(centre).all()

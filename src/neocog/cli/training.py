@@ -129,7 +129,7 @@ def run_options(
         training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened),
         pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,
-        options=entry.suit(own, opened.classes, opened),
+        options=entry.suit(own, opened.classes, opened, fitted),
     )
 
 

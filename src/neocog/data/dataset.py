@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neocog.errors import DataError
 from neocog.types import Objects, Sample
 
@@ -46,6 +49,17 @@ class Dataset(Protocol):
 
     def objects(self, index: int) -> Objects:
         """The truth of one image, without decoding its pixels."""
+
+
+def box_sizes(data: Dataset, size: tuple[int, int]) -> NDArray[np.float64]:
+    """Width and height (N, 2) of every object that counts, in pixels of pictures fitted into `size`."""
+    found = [np.zeros((0, 2))]
+    for index in range(len(data)):
+        height, width = data.size(index)
+        objects = data.objects(index)
+        boxes = objects.boxes[~objects.ignore].numpy().astype(np.float64)
+        found.append((boxes[:, 2:] - boxes[:, :2]) * min(size[0] / height, size[1] / width))
+    return np.concatenate(found)
 
 
 def require_classes(data: Dataset, classes: Sequence[str], of: str) -> None:

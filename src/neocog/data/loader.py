@@ -32,6 +32,25 @@ FAULT_LIMIT = 0.1
 """The share of a data set's pictures that may be unreadable before loading stops."""
 
 
+CHANGE = 10
+"""Steps between two draws of a transform, where there are several (Redmon and Farhadi 2017, YOLOv2)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """Several transforms, such as to several sizes, of which the samples of one step all get the same."""
+
+    transforms: tuple[Callable[[Sample], Sample], ...]
+    seed: int
+
+    def at(self, step: int) -> Callable[[Sample], Sample]:
+        """The one that this step uses: it follows from the seed and the step's number alone."""
+        if len(self.transforms) == 1:
+            return self.transforms[0]
+        draw = generator(SampleKey(self.seed, step // CHANGE, 0), "transform")
+        return self.transforms[int(draw.integers(len(self.transforms)))]
+
+
 class Loader:
     """Batches of one data set. Iterating starts at `start_step` each time; one iteration at a time.
 
@@ -44,7 +63,7 @@ class Loader:
     def __init__(
         self,
         dataset: Dataset,
-        transform: Callable[[Sample], Sample],
+        transform: Callable[[Sample], Sample] | Drawn,
         *,
         batch_size: int,
         seed: int = 0,
@@ -84,7 +103,8 @@ class Loader:
         self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share)
         self._gives_empty = shuffle and share[1] > 1
         memory = MEMORY // max(workers, 1) if shuffle else 0  # one pass reads nothing twice
-        self._reader = _Reader(_Memory(dataset, memory), transform, stride)
+        drawn = transform if isinstance(transform, Drawn) else Drawn((transform,), seed)
+        self._reader = _Reader(_Memory(dataset, memory), drawn, stride)
         self._workers = workers
         self._idle: Pool[_Request, _Packed] | None = None
 
@@ -302,14 +322,15 @@ class _Reader:
     """Reads, transforms and packs one step's samples: what a worker does."""
 
     samples: _Memory
-    transform: Callable[[Sample], Sample]
+    transform: Drawn
     stride: int
 
     def __call__(self, request: _Request) -> _Packed:
         samples, faults = [], []
+        transform = self.transform.at(request.step)
         for key in request.keys:
             try:
-                samples.append(self.transform(replace(self.samples[key.index], key=key)))
+                samples.append(transform(replace(self.samples[key.index], key=key)))
             except DataError as error:
                 faults.append((key.index, str(error)))
         return _pack(request.step, samples, tuple(faults), self.stride)

@@ -16,6 +16,9 @@ from torch import Tensor
 from neocog.models.fast_rcnn import FastRCNNOutput
 from neocog.models.faster_rcnn import FasterRCNNOutput
 from neocog.models.rcnn import RCNNOutput
+from neocog.models.rfcn import RFCNOutput
+from neocog.models.yolo import YOLOOutput
+from neocog.models.zero_shot import ZeroShotOutput
 from neocog.parts.regions import given
 from neocog.parts.rpn import RPNOutput
 from neocog.types import Batch, Proposals
@@ -96,7 +99,9 @@ def best(
     enough = torch.nonzero(scores >= least).squeeze(1)
     order = enough[scores[enough].argsort(descending=True, stable=True)][:most]
     chosen = None if labels is None else labels[order].cpu()
-    return Stage(name, caption, len(enough), boxes[order].cpu(), scores[order].float().cpu(), chosen, heat)
+    return Stage(
+        name, caption, len(enough), boxes[order].cpu(), scores[order].float().clamp(max=1).cpu(), chosen, heat
+    )
 
 
 @singledispatch
@@ -121,6 +126,47 @@ def _of_fast_rcnn(output: FastRCNNOutput, model: Any, batch: Batch) -> tuple[Sta
 def _of_faster_rcnn(output: FasterRCNNOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
     shape = output.features.maps[model.options.level].shape[-2:]
     return proposal_stages(output.rpn, (shape[0], shape[1]), model.rpn.stride)
+
+
+@first_stages.register
+def _of_rfcn(output: RFCNOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
+    shape = output.features.maps[model.options.level].shape[-2:]
+    return proposal_stages(output.rpn, (shape[0], shape[1]), model.rpn.stride)
+
+
+@first_stages.register
+def _of_zero_shot(output: ZeroShotOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
+    shape = output.features.maps[model.options.detector.level].shape[-2:]
+    return proposal_stages(output.rpn, (shape[0], shape[1]), model.detector.rpn.stride)
+
+
+@first_stages.register
+def _of_yolo(output: YOLOOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
+    """The grid: how sure the cells are, and the boxes they would draw whatever their class."""
+    cells = output.cells
+    confidences = cells.confidences[0].sigmoid() if len(model.priors) else cells.confidences[0].clamp(0, 1)
+    confidences = confidences * cells.inside[0][:, None]
+    rows, columns = cells.shape
+    heat = confidences.amax(dim=1).view(rows, columns).float().cpu()
+    strongest = int(confidences.amax(dim=1).argmax())
+    place = cells.places[strongest] * cells.stride
+    corner = torch.cat([place, place + cells.stride])[None]
+    return (
+        best(
+            "cells",
+            f"The {rows} x {columns} cells, each {cells.stride} pixels wide: how sure each is that an object "
+            "has its centre there; the surest is framed.",
+            corner,
+            confidences[strongest].amax()[None],
+            heat=Heat(heat, (rows * cells.stride, columns * cells.stride)),
+        ),
+        best(
+            "boxes",
+            f"The {cells.boxes.shape[2]} box(es) of every cell, by confidence alone.",
+            cells.boxes[0].flatten(0, 1),
+            confidences.flatten(),
+        ),
+    )
 
 
 def proposal_stages(rpn: RPNOutput, shape: tuple[int, int], stride: int) -> tuple[Stage, ...]:

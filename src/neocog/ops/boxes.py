@@ -26,6 +26,32 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
     return torch.where(union > 0, shared / union.clamp(min=torch.finfo(union.dtype).tiny), 0.0)
 
 
+def paired_iou(first: Tensor, second: Tensor) -> Tensor:
+    """Intersection over union (...) of boxes (..., 4), each with its partner; 0 where both have no area."""
+    shared, union = _shared_and_union(first, second)
+    return shared / union.clamp(min=torch.finfo(union.dtype).tiny)
+
+
+def paired_giou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalized IoU (...) of boxes (..., 4), each with its partner, in [-1, 1].
+
+    Rezatofighi et al. 2019, arXiv:1902.09630: the IoU less the share of the smallest box around both that
+    belongs to neither, so that boxes apart from each other have a gradient too.
+    """
+    shared, union = _shared_and_union(first, second)
+    sides = torch.maximum(first[..., 2:], second[..., 2:]) - torch.minimum(first[..., :2], second[..., :2])
+    around = sides[..., 0] * sides[..., 1]
+    tiny = torch.finfo(union.dtype).tiny
+    return shared / union.clamp(min=tiny) - (around - union) / around.clamp(min=tiny)
+
+
+def _shared_and_union(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    low = torch.maximum(first[..., :2], second[..., :2])
+    sides = (torch.minimum(first[..., 2:], second[..., 2:]) - low).clamp(min=0)
+    shared = sides[..., 0] * sides[..., 1]
+    return shared, area(first) + area(second) - shared
+
+
 def coverage(boxes: Tensor, regions: Tensor) -> Tensor:
     """Share (N, M) of each box (N, 4) that lies in each region (M, 4): COCO's overlap with a crowd."""
     own = area(boxes)[:, None]

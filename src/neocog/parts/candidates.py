@@ -15,7 +15,7 @@ class Candidates:
     """What a detector might report of a whole batch, many times over: M boxes, each with one class."""
 
     boxes: Tensor  # (M, 4) pixels of the network's input
-    scores: Tensor  # (M,) in [0, 1]
+    scores: Tensor  # (M,) in [0, 1], but for what squared errors teach
     labels: Tensor  # (M,) int64
     images: Tensor  # (M,) int64, position in the batch
 
