@@ -17,6 +17,8 @@ from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
+from neocog.models.ssd import SSDOptions
+from neocog.parts.extras import coarser
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -29,6 +31,7 @@ class BackboneEntry:
     level: str  # the map that detectors propose on
     region_level: str  # the map that region heads read
     crop_level: str  # the map that a crop of one object ends in
+    ssd_levels: tuple[str, ...]  # the maps that SSD begins with
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -44,15 +47,32 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "b
 
 def _resnet(build: Callable[[], Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
-    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14)
+    return BackboneEntry(build, "layer3", "layer3", "layer4", ("layer2", "layer3", "layer4"), pool=14)
 
 
 BACKBONES: dict[str, BackboneEntry] = {
     "compact": BackboneEntry(
-        compact, "p3", "p2", "c4", pool=5, crop=64, context=8, hidden=256, size=320, training={}
+        compact,
+        "p3",
+        "p2",
+        "c4",
+        ("p2", "p3", "c4"),
+        pool=5,
+        crop=64,
+        context=8,
+        hidden=256,
+        size=320,
+        training={},
     ),
     "vgg16": BackboneEntry(
-        lambda: vgg16(classes=None), "conv5_3", "conv5_3", "pool5", hidden=4096, dropout=0.5, pretrain=True
+        lambda: vgg16(classes=None),
+        "conv5_3",
+        "conv5_3",
+        "pool5",
+        ("conv4_3", "conv5_3"),
+        hidden=4096,
+        dropout=0.5,
+        pretrain=True,
     ),
     "resnet18": _resnet(lambda: resnet18(classes=None)),
     "resnet34": _resnet(lambda: resnet34(classes=None)),
@@ -118,6 +138,36 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
             shortest=2.0,
         ),
         regions=_compact_regions(side),
+    )
+
+
+def ssd_options(backbone: str, side: int) -> SSDOptions:
+    """The paper's rules at any side: maps down to one cell, and scales in even steps.
+
+    `vgg16` at 300 and 512 pixels is SSD300 and SSD512, except that the last layer of SSD512 is a 3x3
+    convolution of stride 2 here and a 4x4 one there.
+    """
+    entry = BACKBONES[backbone]
+    vgg, stride = backbone == "vgg16", 32 if entry.ssd_levels[-1] == "layer4" else 16
+    cells = -(-side // stride)
+    extras: list[int] = []
+    while cells > 1:
+        extras.append(128 if backbone == "compact" else 256 if extras else 512)
+        cells = coarser(cells)
+    maps = len(entry.ssd_levels) + len(extras)
+    ratios: list[tuple[float, ...]] = [(2, 3)] * maps
+    ratios[0] = ratios[-1] = ratios[max(maps - 2, 0)] = (2,)
+    first, lowest = (10, 20) if maps <= 6 else (7, 15)  # per cent of the side
+    step = (90 - lowest) // max(maps - 2, 1)
+    scales = (first, *(lowest + step * number for number in range(maps)))
+    return SSDOptions(
+        levels=entry.ssd_levels,
+        normalise=vgg,
+        dense=1024 if vgg else 0,
+        extras=tuple(extras),
+        side=side,
+        scales=tuple(scale / 100 for scale in scales),
+        ratios=tuple(ratios),
     )
 
 

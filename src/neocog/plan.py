@@ -17,8 +17,10 @@ from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import DeviceError, UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
+from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
-from neocog.zoo import MODELS
+from neocog.transforms.warp import GREY
+from neocog.zoo import MODELS, known
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Augmentation:
     vertical_flip: bool = False
     scale: tuple[float, float] | None = (0.8, 1.35)
     colour: bool = True
+    patches: bool = False  # learn from patches of the pictures, as SSD does
+    zoom_out: float = 1.0  # the largest canvas that a picture is first put on, in its own sides
 
     def recipe(self, size: tuple[int, int]) -> Recipe:
         return training_recipe(
@@ -37,6 +41,9 @@ class Augmentation:
             vertical_flip=self.vertical_flip,
             scale=self.scale,
             colour=ColourJitter() if self.colour else None,
+            zoom_out=self.zoom_out,
+            patches=self.patches,
+            fill=MEAN if self.zoom_out > 1 else GREY,
         )
 
 
@@ -96,11 +103,28 @@ def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]
     return TrainOptions(**defaults)
 
 
-def default_augmentation(data: Dataset) -> Augmentation:
-    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
-    if isinstance(data, Scenes):
-        return Augmentation(vertical_flip=True, scale=None, colour=False)
-    return Augmentation()
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "patches": {"scale": None, "patches": True},
+    "zoom-out": {"scale": None, "patches": True, "zoom_out": 4.0},
+}
+"""Ways to vary the scale of training pictures: a zoom about their own size; SSD's patches; and patches of
+pictures that were made up to four times smaller."""
+
+
+def default_augmentation(data: Dataset, model: str, name: str | None = None) -> Augmentation:
+    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways.
+
+    `name`: one of AUGMENTATIONS; None: the model's own, and for generated pictures the first. Raises
+    UsageError for a name that does not exist.
+    """
+    generated = isinstance(data, Scenes)
+    if name is None:
+        name = "usual" if generated else MODELS[model].augment
+    chosen = AUGMENTATIONS[known(name, AUGMENTATIONS, "augmentation")]
+    if generated:
+        return Augmentation(**{"vertical_flip": True, "scale": None, "colour": False} | chosen)
+    return Augmentation(**chosen)
 
 
 PRETRAIN = 0.25

@@ -23,6 +23,7 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
+from neocog.parts.extras import DilatedDense
 from neocog.parts.heads import TwoLayerHead
 from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
@@ -84,8 +85,9 @@ class Run:
         self.model: Any = model
         if options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
-            if isinstance(model.head, TwoLayerHead):
-                model.head.start_from(dense)
+            for part in model.children():  # VGG-16's dense layers
+                if isinstance(part, TwoLayerHead | DilatedDense):
+                    part.start_from(dense)
         self._completes = getattr(model, "linear", None) is not None
         self.selects = self.selects and not self._completes  # what is not complete is not comparable
         course: Any = build_course(model, options)

@@ -10,12 +10,13 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options
+from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options, ssd_options
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
+from neocog.models.ssd import SSD
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
 from neocog.types import Batch, Detections, Task
@@ -62,6 +63,7 @@ class ModelEntry:
     paper: str
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
+    augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
     stages: Callable[[Any], Stages] = _one_stage
 
 
@@ -92,6 +94,15 @@ MODELS: dict[str, ModelEntry] = {
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
+    ),
+    "ssd": ModelEntry(
+        Task.DETECT,
+        SSD,
+        ssd_options,
+        tuple(BACKBONES),
+        "Liu et al. 2016, arXiv:1512.02325",
+        "a table of boxes scored at once, on maps of several sizes",
+        augment="zoom-out",
     ),
 }
 
