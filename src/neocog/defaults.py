@@ -6,7 +6,7 @@ RoIAlign, small anchors and few samples; on any other backbone it is its paper's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -56,7 +56,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         "p3",
         "p2",
         "c4",
-        ("p2", "p3", "c4"),
+        ("p3", "c4"),
         pool=5,
         crop=64,
         context=8,
@@ -145,30 +145,45 @@ def ssd_options(backbone: str, side: int) -> SSDOptions:
     """The paper's rules at any side: maps down to one cell, and scales in even steps.
 
     `vgg16` at 300 and 512 pixels is SSD300 and SSD512, except that the last layer of SSD512 is a 3x3
-    convolution of stride 2 here and a 4x4 one there.
+    convolution of stride 2 here and a 4x4 one there. On `compact`, scales follow the size of the cells.
     """
     entry = BACKBONES[backbone]
-    vgg, stride = backbone == "vgg16", 32 if entry.ssd_levels[-1] == "layer4" else 16
-    cells = -(-side // stride)
-    extras: list[int] = []
+    vgg, small = backbone == "vgg16", backbone == "compact"
+    stride = 32 if entry.ssd_levels[-1] == "layer4" else 16
+    sides, cells = [], -(-side // stride)
     while cells > 1:
-        extras.append(128 if backbone == "compact" else 256 if extras else 512)
         cells = coarser(cells)
-    maps = len(entry.ssd_levels) + len(extras)
+        sides.append(cells)
+    maps = len(entry.ssd_levels) + len(sides)
     ratios: list[tuple[float, ...]] = [(2, 3)] * maps
     ratios[0] = ratios[-1] = ratios[max(maps - 2, 0)] = (2,)
-    first, lowest = (10, 20) if maps <= 6 else (7, 15)  # per cent of the side
-    step = (90 - lowest) // max(maps - 2, 1)
-    scales = (first, *(lowest + step * number for number in range(maps)))
     return SSDOptions(
         levels=entry.ssd_levels,
         normalise=vgg,
         dense=1024 if vgg else 0,
-        extras=tuple(extras),
+        extras=tuple(128 if small else 256 if number else 512 for number in range(len(sides))),
+        hidden=128 if small else 0,
         side=side,
-        scales=tuple(scale / 100 for scale in scales),
+        scales=_cell_scales(side, [8, 16], sides) if small else _even_scales(maps),
         ratios=tuple(ratios),
+        stretch=not small,
     )
+
+
+def _even_scales(maps: int) -> tuple[float, ...]:
+    """As `ssd_pascal.py`: from 0.2 to about 0.9 in even steps of whole per cent, and half as much before.
+
+    For more than six maps from 0.15, as its twin for 512 pixels.
+    """
+    first, lowest = (10, 20) if maps <= 6 else (7, 15)
+    step = (90 - lowest) // max(maps - 2, 1)
+    return (first / 100, *((lowest + step * number) / 100 for number in range(maps)))
+
+
+def _cell_scales(side: int, strides: Sequence[int], cells: Sequence[int]) -> tuple[float, ...]:
+    """Boxes 2.25 cells wide, but at most 0.9 of the side: on maps of `strides`, then of so many `cells`."""
+    widths = [*strides, *(side / number for number in cells)]
+    return (*(min(2.25 * width / side, 0.9) for width in widths), 1.05)
 
 
 def _compact_regions(side: int) -> RegionOptions:

@@ -17,10 +17,11 @@ from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import DeviceError, UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
+from neocog.transforms.geometry import Geometry
 from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
-from neocog.transforms.warp import GREY
-from neocog.zoo import MODELS, known
+from neocog.transforms.warp import GREY, Size
+from neocog.zoo import MODELS, known, resized
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Augmentation:
     patches: bool = False  # learn from patches of the pictures, as SSD does
     zoom_out: float = 1.0  # the largest canvas that a picture is first put on, in its own sides
 
-    def recipe(self, size: tuple[int, int]) -> Recipe:
+    def recipe(self, size: Size | Geometry) -> Recipe:
         return training_recipe(
             size,
             flip=self.flip,
@@ -67,6 +68,10 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.pretrain < 1:
             raise UsageError(f"--pretrain must lie in [0, 1), not {self.pretrain:g}")
+
+    def recipe(self) -> Recipe:
+        """What training pictures go through, as the model wants them resized."""
+        return self.augmentation.recipe(resized(self.options, self.size))
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class Run:
             self._restore()
         self.loader = Loader(
             self.data,
-            options.augmentation.recipe(options.size),
+            options.recipe(),
             batch_size=options.training.batch,
             seed=options.training.seed,
             workers=machine.workers,
@@ -210,7 +210,7 @@ class Run:
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
         with suppress(DataError):  # the picture cannot be read: the loader will say so
-            recipe = self.options.augmentation.recipe(self.options.size)
+            recipe = self.options.recipe()
             batch = collate([recipe(self.data[0])], stride=STRIDE)
             warm_up(copy.deepcopy(self.training.model), batch.to(self.machine.device))
 

@@ -19,6 +19,8 @@ from neocog.models.rcnn import RCNN
 from neocog.models.ssd import SSD
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
+from neocog.transforms.geometry import Resize
+from neocog.transforms.warp import Size
 from neocog.types import Batch, Detections, Task
 
 
@@ -132,3 +134,8 @@ def create(
     if options is None:
         options = entry.options(backbone, chosen.size)
     return entry.build(chosen.build(), count, options)
+
+
+def resized(options: Any, size: Size) -> Size | Resize:
+    """How a model with these options wants pictures: fitted into `size`, or stretched to it, as SSD does."""
+    return Resize(size) if getattr(options, "stretch", False) else size

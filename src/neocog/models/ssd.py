@@ -33,10 +33,12 @@ class SSDOptions:
     normalise: bool = True  # the first of them, cell by cell, to a learnt scale
     dense: int = 1024  # width of fc6 and fc7, which take the place of the last of them; 0: without
     extras: tuple[int, ...] = (512, 256, 256, 256)  # channels of the maps computed from it
+    hidden: int = 0  # channels of a normalised 3x3 convolution before the scores of the backbone's maps
     side: int = 300  # pixels; the unit of `scales`
     scales: tuple[float, ...] = (0.1, 0.2, 0.37, 0.54, 0.71, 0.88, 1.05)  # of each map's boxes, and one more
     ratios: tuple[tuple[float, ...], ...] = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))  # width / height
     limit: bool = False  # no default box is wider or higher than `side`
+    stretch: bool = True  # pictures to the network's size, whatever their shape; False: fit them into it
     pixels: Literal["backbone", "caffe"] = "backbone"  # which mean and scale of pixels the weights expect
     positive: float = 0.5  # IoU from which a default box is an object, and below which background
     negatives: int = 3  # of the hardest background boxes, for every one that is an object
@@ -47,7 +49,7 @@ class SSDOptions:
 
     def __post_init__(self) -> None:
         check_range(self, 0, 1, "positive", "score", "nms")
-        check_range(self, 0, 65_536, "dense")
+        check_range(self, 0, 65_536, "dense", "hidden")
         check_range(self, 1, 16_384, "side")
         check_range(self, 1e-3, 10, "scales")
         check_range(self, 1, 1_000_000, "negatives", "candidates", "most")
@@ -113,14 +115,14 @@ class SSD(nn.Module):
             cells = coarser(cells)
         self.steps = tuple(steps)
         self.shapes = [self._shapes(number) for number in range(len(channels))]
-        self.logits = nn.ModuleList(
-            nn.Conv2d(width, len(shapes) * (classes + 1), 3, padding=1)
-            for width, shapes in zip(channels, self.shapes, strict=True)
-        )
-        self.deltas = nn.ModuleList(
-            nn.Conv2d(width, len(shapes) * 4, 3, padding=1)
-            for width, shapes in zip(channels, self.shapes, strict=True)
-        )
+        of_backbone = len(options.levels) if options.hidden else 0
+        self.trunks = nn.ModuleList(_trunk(width, options.hidden) for width in channels[:of_backbone])
+        channels[:of_backbone] = [options.hidden] * of_backbone
+        self.logits, self.deltas = nn.ModuleList(), nn.ModuleList()
+        for number, (width, shapes) in enumerate(zip(channels, self.shapes, strict=True)):
+            kernel = 1 if number < of_backbone else 3
+            for layers, values in ((self.logits, classes + 1), (self.deltas, 4)):
+                layers.append(nn.Conv2d(width, len(shapes) * values, kernel, padding=kernel // 2))
         start_layers(self.logits)
         start_layers(self.deltas)
 
@@ -131,7 +133,8 @@ class SSD(nn.Module):
         return shapes.clamp(max=options.side) if options.limit else shapes
 
     def forward(self, batch: Batch) -> SSDOutput:
-        features = self.backbone(batch.images, until=self.last)
+        height, width = (max(sides) for sides in zip(*batch.sizes, strict=True))  # not what pads it evenly
+        features = self.backbone(batch.images[..., :height, :width], until=self.last)
         maps = [features.maps[level] for level in self.options.levels]
         if self.dense is not None:
             maps[-1] = self.dense(maps[-1])
@@ -143,6 +146,8 @@ class SSD(nn.Module):
             grid_boxes(shapes.to(device), (one.shape[2], one.shape[3]), step)
             for shapes, one, step in zip(self.shapes, maps, self.steps, strict=True)
         ]
+        for number, trunk in enumerate(self.trunks):
+            maps[number] = trunk(maps[number])
         logits = _read(maps, self.logits, self.classes + 1)
         return SSDOutput(features, tuple(maps), torch.cat(boxes), logits, _read(maps, self.deltas, 4))
 
@@ -203,6 +208,12 @@ class SSD(nn.Module):
             Detections(boxes[own][: options.most], score[own][: options.most], label[own][: options.most])
             for own in (image == index for index in range(len(batch)))
         ]
+
+
+def _trunk(inputs: int, outputs: int) -> nn.Module:
+    """For training from scratch: plain scores of a map learn slowly."""
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 
 
 def _read(maps: list[Tensor], layers: Any, width: int) -> Tensor:
