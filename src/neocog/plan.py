@@ -21,7 +21,7 @@ from neocog.transforms.geometry import Geometry
 from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
 from neocog.transforms.warp import GREY, Size
-from neocog.zoo import MODELS, known, resized
+from neocog.zoo import MODELS, known, resized, usual_side
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class Machine:
     proposals: Path | None = None  # where proposals are kept; None: in the run's folder
 
 
-def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
-    """The backbone's own size, or less where the pictures themselves are smaller."""
+def default_size(model: str, backbone: str, data: Dataset) -> tuple[int, int]:
+    """The usual size of the model on this backbone, or less where the pictures themselves are smaller."""
     longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
-    side = min(BACKBONES[backbone].size, 32 * -(-int(longer) // 32))
+    side = min(usual_side(model, backbone), 32 * -(-int(longer) // 32))
     return side, side
 
 

@@ -65,6 +65,7 @@ class ModelEntry:
     paper: str
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
+    side: int = 1000  # longest pictures that it is made for, pixels
     augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
     stages: Callable[[Any], Stages] = _one_stage
 
@@ -104,6 +105,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Liu et al. 2016, arXiv:1512.02325",
         "a table of boxes scored at once, on maps of several sizes",
+        side=512,
         augment="zoom-out",
     ),
 }
@@ -119,21 +121,30 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     raise UsageError(f"unknown {kind} '{name}': {hint}")
 
 
+def usual_side(name: str, backbone: str) -> int:
+    """Longer side in pixels of the pictures that a model on this backbone is made for."""
+    return min(BACKBONES[backbone].size, MODELS[name].side)
+
+
 def create(
-    name: str, classes: int | Sequence[str], backbone: str = "compact", options: Any = None
+    name: str,
+    classes: int | Sequence[str],
+    backbone: str = "compact",
+    options: Any = None,
+    side: int | None = None,
 ) -> nn.Module:
     """Build a model with fresh weights.
 
     `classes` is their number, or their names. `options` is the model's own option dataclass; by default the
-    one that suits the backbone at its usual size. Raises UsageError for a name that does not exist.
+    one that suits the backbone and pictures of `side` pixels, or of their usual size. Raises UsageError for
+    a name that does not exist.
     """
     entry = MODELS[known(name, MODELS, "model")]
     known(backbone, entry.backbones, f"backbone of {name}")
     count = classes if isinstance(classes, int) else len(classes)
-    chosen = BACKBONES[backbone]
     if options is None:
-        options = entry.options(backbone, chosen.size)
-    return entry.build(chosen.build(), count, options)
+        options = entry.options(backbone, side or usual_side(name, backbone))
+    return entry.build(BACKBONES[backbone].build(), count, options)
 
 
 def resized(options: Any, size: Size) -> Size | Resize:

@@ -6,19 +6,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
 from neocog.backbones.vgg import VGG16
 from neocog.errors import CheckpointError, UsageError
+from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.ssd import SSD, SSDOptions
 from neocog.models.torchvision_ssd import load_ssd300, ssd300_from_torchvision
 from neocog.ops.assign import NEGATIVE
 from neocog.parts.extras import DilatedDense, L2Norm
 from neocog.testing import FULL, check_detector, check_learns, make_batch
-from neocog.types import Objects, blank_batch
-from neocog.zoo import MODELS, create
+from neocog.transforms.recipes import evaluation_recipe
+from neocog.types import Frame, Objects, Sample, blank_batch
+from neocog.zoo import MODELS, create, resized, usual_side
 
 
 def paper(classes: int = 20) -> Any:
@@ -80,6 +83,7 @@ def test_boxes_of_the_paper() -> None:
 
 
 def test_ssd512_has_seven_maps() -> None:
+    assert usual_side("ssd", "vgg16") == 512 and usual_side("ssd", "compact") == 320
     options = MODELS["ssd"].options("vgg16", 512)
     assert options.scales == (0.07, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9, 1.05)
     with torch.device("meta"):
@@ -227,6 +231,19 @@ def test_decode_reports_each_class_once_a_place() -> None:
 def test_options_that_cannot_be(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SSDOptions(**wrong)
+
+
+def test_pictures_are_stretched_as_the_options_say() -> None:
+    """SSD300 sees a wide picture as a square; an anchor-based detector sees it fitted into one."""
+    pixels = np.zeros((60, 120, 3), np.uint8)
+    sample = Sample(pixels, None, Frame((60, 120), (60, 120)))
+    frames = [
+        evaluation_recipe(resized(options, (300, 300)))(sample).frame
+        for options in (SSDOptions(), MODELS["ssd"].options("compact", 300), FasterRCNNOptions())
+    ]
+    assert [frame.size for frame in frames] == [(300, 300), (150, 300), (150, 300)]
+    box = torch.tensor([[0.0, 0.0, 300.0, 300.0]])
+    assert frames[0].to_original(box).tolist() == [[0, 0, 120, 60]]
 
 
 def test_an_unknown_map_is_named() -> None:

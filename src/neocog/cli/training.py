@@ -126,7 +126,7 @@ def run_options(
     entry = MODELS[known(model, MODELS, "model")]
     backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
     opened = open_data(data, train_split)
-    fitted = default_size(backbone, opened) if size is None else (size, size)
+    fitted = default_size(model, backbone, opened) if size is None else (size, size)
     return RunOptions(
         model=model,
         backbone=backbone,
