@@ -16,7 +16,7 @@ from neocog.errors import CheckpointError, UsageError
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.ssd import SSD, SSDOptions
 from neocog.models.torchvision_ssd import load_ssd300, ssd300_from_torchvision
-from neocog.ops.assign import NEGATIVE
+from neocog.ops.assign import NEGATIVE, UNUSED
 from neocog.parts.extras import DilatedDense, L2Norm
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.transforms.recipes import evaluation_recipe
@@ -189,14 +189,28 @@ def test_an_ignored_object_teaches_nothing() -> None:
     assert sum(float(value) for value in model.loss(model(batch), batch).values()) > 0
 
 
-def test_padding_changes_no_result() -> None:
-    """What pads a batch to a round size is not looked at."""
-    model, batch = small(), make_batch([FULL]).without_targets()
+def test_padding_changes_no_result_where_pictures_are_stretched() -> None:
+    """What makes the size of a batch a round number is then not looked at: SSD300 sees 300 px, not 304."""
+    torch.manual_seed(0)
+    options = replace(MODELS["ssd"].options("compact", 96), stretch=True)
+    model: Any = create("ssd", 2, "compact", options).eval()
+    batch = make_batch([FULL]).without_targets()
     padded = replace(batch, images=F.pad(batch.images, (0, 32, 0, 16)))
     with torch.inference_mode():
         plain, other = (model.decode(model(one), one)[0] for one in (batch, padded))
     assert len(plain) > 0
     assert torch.equal(plain.boxes, other.boxes) and torch.equal(plain.scores, other.scores)
+
+
+def test_nothing_is_found_in_what_pads_a_picture() -> None:
+    """Default boxes that lie outside of their own picture neither learn nor report."""
+    model, batch = small(), make_batch([FULL, FULL])  # the second is 80 px wide
+    output = model(batch)
+    outside = output.boxes[:, 0] >= 80
+    matched = model.match(output, batch)
+    assert outside.sum() > 10
+    assert (matched[1, outside] == UNUSED).all() and not (matched[0, outside] == UNUSED).any()
+    assert (matched[1, ~outside] != UNUSED).all()
 
 
 def test_decode_reports_each_class_once_a_place() -> None:

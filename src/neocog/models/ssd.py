@@ -115,16 +115,13 @@ class SSD(nn.Module):
             cells = coarser(cells)
         self.steps = tuple(steps)
         self.shapes = [self._shapes(number) for number in range(len(channels))]
-        of_backbone = len(options.levels) if options.hidden else 0
-        self.trunks = nn.ModuleList(_trunk(width, options.hidden) for width in channels[:of_backbone])
-        channels[:of_backbone] = [options.hidden] * of_backbone
-        self.logits, self.deltas = nn.ModuleList(), nn.ModuleList()
-        for number, (width, shapes) in enumerate(zip(channels, self.shapes, strict=True)):
-            kernel = 1 if number < of_backbone else 3
-            for layers, values in ((self.logits, classes + 1), (self.deltas, 4)):
-                layers.append(nn.Conv2d(width, len(shapes) * values, kernel, padding=kernel // 2))
-        start_layers(self.logits)
-        start_layers(self.deltas)
+        read = len(options.levels) if options.hidden else 0  # maps that a trunk reads first
+        self.trunks = nn.ModuleList(_trunk(width, options.hidden) for width in channels[:read])
+        kernels = [1] * read + [3] * (len(channels) - read)
+        channels[:read] = [options.hidden] * read
+        counts = [len(shapes) for shapes in self.shapes]
+        self.logits = _predictors(channels, counts, classes + 1, kernels)
+        self.deltas = _predictors(channels, counts, 4, kernels)
 
     def _shapes(self, number: int) -> Tensor:
         options = self.options
@@ -133,8 +130,11 @@ class SSD(nn.Module):
         return shapes.clamp(max=options.side) if options.limit else shapes
 
     def forward(self, batch: Batch) -> SSDOutput:
-        height, width = (max(sides) for sides in zip(*batch.sizes, strict=True))  # not what pads it evenly
-        features = self.backbone(batch.images[..., :height, :width], until=self.last)
+        images = batch.images
+        if self.options.stretch:  # then all are of one size, and the rest only makes it a round number
+            height, width = (max(sides) for sides in zip(*batch.sizes, strict=True))
+            images = images[..., :height, :width]
+        features = self.backbone(images, until=self.last)
         maps = [features.maps[level] for level in self.options.levels]
         if self.dense is not None:
             maps[-1] = self.dense(maps[-1])
@@ -214,6 +214,16 @@ def _trunk(inputs: int, outputs: int) -> nn.Module:
     """For training from scratch: plain scores of a map learn slowly."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
+
+
+def _predictors(channels: list[int], counts: list[int], values: int, kernels: list[int]) -> nn.ModuleList:
+    """For each map, a convolution from its channels to so many values for each of its boxes."""
+    layers = nn.ModuleList(
+        nn.Conv2d(width, count * values, kernel, padding=kernel // 2)
+        for width, count, kernel in zip(channels, counts, kernels, strict=True)
+    )
+    start_layers(layers)
+    return layers
 
 
 def _read(maps: list[Tensor], layers: Any, width: int) -> Tensor:
