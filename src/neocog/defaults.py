@@ -6,7 +6,7 @@ RoIAlign, small anchors and few samples; on any other backbone it is its paper's
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -20,8 +20,10 @@ from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
+from neocog.models.ssd import SSDOptions
 from neocog.models.yolo import YOLOOptions
 from neocog.models.zero_shot import ZeroShotOptions
+from neocog.parts.extras import coarser
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
 
@@ -35,6 +37,7 @@ class BackboneEntry:
     region_level: str  # the map that region heads read
     crop_level: str  # the map that a crop of one object ends in
     cell_level: str  # the map whose cells answer for objects, in YOLO
+    ssd_levels: tuple[str, ...]  # the maps that SSD begins with
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -51,17 +54,24 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "b
 
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
-    levels = ("layer3", "layer3", "layer4", "layer4")
+    levels = ("layer3", "layer3", "layer4", "layer4", ("layer2", "layer3", "layer4"))
     return BackboneEntry(build, *levels, pool=14, dilated=partial(build, dilated=True))
 
 
 BACKBONES: dict[str, BackboneEntry] = {
     "compact": BackboneEntry(
-        compact, "p3", "p2", "c4", "p3", pool=5, crop=64, context=8, hidden=256, size=320, training={}
+        compact,
+        *("p3", "p2", "c4", "p3", ("p3", "c4")),
+        pool=5,
+        crop=64,
+        context=8,
+        hidden=256,
+        size=320,
+        training={},
     ),
     "vgg16": BackboneEntry(
         lambda: vgg16(classes=None),
-        *("conv5_3", "conv5_3", "pool5", "pool5"),
+        *("conv5_3", "conv5_3", "pool5", "pool5", ("conv4_3", "conv5_3")),
         hidden=4096,
         dropout=0.5,
         pretrain=True,
@@ -72,7 +82,7 @@ BACKBONES: dict[str, BackboneEntry] = {
     "resnet101": _resnet(resnet101),
     "darknet": BackboneEntry(
         darknet,
-        *("conv16", "conv16", "conv20", "conv24"),
+        *("conv16", "conv16", "conv20", "conv24", ("conv16", "conv20", "conv24")),
         hidden=4096,
         dropout=0.5,
         size=448,
@@ -175,6 +185,51 @@ def yolo_options(backbone: str, side: int) -> YOLOOptions:
     if backbone != "compact":
         return options
     return replace(options, channels=96, norm=True, score=0.01)
+
+
+def ssd_options(backbone: str, side: int) -> SSDOptions:
+    """The paper's rules at any side: maps down to one cell, and scales in even steps.
+
+    `vgg16` at 300 and 512 pixels is SSD300 and SSD512, except that the last layer of SSD512 is a 3x3
+    convolution of stride 2 here and a 4x4 one there. On `compact`, scales follow the size of the cells.
+    """
+    entry = BACKBONES[backbone]
+    vgg, small = backbone == "vgg16", backbone == "compact"
+    stride = 32 if entry.ssd_levels[-1] == "layer4" else 16
+    sides, cells = [], -(-side // stride)
+    while cells > 1:
+        cells = coarser(cells)
+        sides.append(cells)
+    maps = len(entry.ssd_levels) + len(sides)
+    ratios: list[tuple[float, ...]] = [(2, 3)] * maps
+    ratios[0] = ratios[-1] = ratios[max(maps - 2, 0)] = (2,)
+    return SSDOptions(
+        levels=entry.ssd_levels,
+        normalise=vgg,
+        dense=1024 if vgg else 0,
+        extras=tuple(128 if small else 256 if number else 512 for number in range(len(sides))),
+        hidden=128 if small else 0,
+        side=side,
+        scales=_cell_scales(side, [8, 16], sides) if small else _even_scales(maps),
+        ratios=tuple(ratios),
+        stretch=not small,
+    )
+
+
+def _even_scales(maps: int) -> tuple[float, ...]:
+    """As `ssd_pascal.py`: from 0.2 to about 0.9 in even steps of whole per cent, and half as much before.
+
+    For more than six maps from 0.15, as its twin for 512 pixels.
+    """
+    first, lowest = (10, 20) if maps <= 6 else (7, 15)
+    step = (90 - lowest) // max(maps - 2, 1)
+    return (first / 100, *((lowest + step * number) / 100 for number in range(maps)))
+
+
+def _cell_scales(side: int, strides: Sequence[int], cells: Sequence[int]) -> tuple[float, ...]:
+    """Boxes 2.25 cells wide, but at most 0.9 of the side: on maps of `strides`, then of so many `cells`."""
+    widths = [*strides, *(side / number for number in cells)]
+    return (*(min(2.25 * width / side, 0.9) for width in widths), 1.05)
 
 
 def _compact_regions(side: int) -> RegionOptions:

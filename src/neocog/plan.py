@@ -17,8 +17,11 @@ from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import DeviceError, UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
+from neocog.transforms.geometry import Geometry
+from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
-from neocog.zoo import MODELS
+from neocog.transforms.warp import GREY, Size
+from neocog.zoo import MODELS, known, resized, usual_side
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,19 @@ class Augmentation:
     vertical_flip: bool = False
     scale: tuple[float, float] | None = (0.8, 1.35)
     colour: bool = True
+    patches: bool = False  # learn from patches of the pictures, as SSD does
+    zoom_out: float = 1.0  # the largest canvas that a picture is first put on, in its own sides
 
-    def recipe(self, size: tuple[int, int]) -> Recipe:
+    def recipe(self, size: Size | Geometry) -> Recipe:
         return training_recipe(
             size,
             flip=self.flip,
             vertical_flip=self.vertical_flip,
             scale=self.scale,
             colour=ColourJitter() if self.colour else None,
+            zoom_out=self.zoom_out,
+            patches=self.patches,
+            fill=MEAN if self.zoom_out > 1 else GREY,
         )
 
 
@@ -61,6 +69,11 @@ class RunOptions:
         if not 0 <= self.pretrain < 1:
             raise UsageError(f"--pretrain must lie in [0, 1), not {self.pretrain:g}")
 
+    def recipes(self) -> tuple[Recipe, ...]:
+        """What training pictures go through, as the model wants them resized: one for each of its sizes."""
+        sizes = MODELS[self.model].sizes(self.options, self.size)
+        return tuple(self.augmentation.recipe(resized(self.options, size)) for size in sizes)
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -75,10 +88,10 @@ class Machine:
     proposals: Path | None = None  # where proposals are kept; None: in the run's folder
 
 
-def default_size(backbone: str, data: Dataset) -> tuple[int, int]:
-    """The backbone's own size, or less where the pictures themselves are smaller."""
+def default_size(model: str, backbone: str, data: Dataset) -> tuple[int, int]:
+    """The usual size of the model on this backbone, or less where the pictures themselves are smaller."""
     longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
-    side = min(BACKBONES[backbone].size, 32 * -(-int(longer) // 32))
+    side = min(usual_side(model, backbone), 32 * -(-int(longer) // 32))
     return side, side
 
 
@@ -96,11 +109,28 @@ def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]
     return TrainOptions(**defaults)
 
 
-def default_augmentation(data: Dataset) -> Augmentation:
-    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways."""
-    if isinstance(data, Scenes):
-        return Augmentation(vertical_flip=True, scale=None, colour=False)
-    return Augmentation()
+AUGMENTATIONS: dict[str, dict[str, Any]] = {
+    "usual": {},
+    "patches": {"scale": None, "patches": True},
+    "zoom-out": {"scale": None, "patches": True, "zoom_out": 4.0},
+}
+"""Ways to vary the scale of training pictures: a zoom about their own size; SSD's patches; and patches of
+pictures that were made up to four times smaller."""
+
+
+def default_augmentation(data: Dataset, model: str, name: str | None = None) -> Augmentation:
+    """Flips, scale and colour for photographs; generated pictures are only flipped, both ways.
+
+    `name`: one of AUGMENTATIONS; None: the model's own, and for generated pictures the first. Raises
+    UsageError for a name that does not exist.
+    """
+    generated = isinstance(data, Scenes)
+    if name is None:
+        name = "usual" if generated else MODELS[model].augment
+    chosen = AUGMENTATIONS[known(name, AUGMENTATIONS, "augmentation")]
+    if generated:
+        return Augmentation(**{"vertical_flip": True, "scale": None, "colour": False} | chosen)
+    return Augmentation(**chosen)
 
 
 PRETRAIN = 0.25

@@ -33,7 +33,7 @@ from neocog.weights import (
     on_one_line,
     restore_weights,
 )
-from neocog.zoo import MODELS, create
+from neocog.zoo import MODELS, create, resized
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -131,7 +131,7 @@ class Predictor:
         self.unseen: tuple[int, ...] = getattr(self.model, "unseen", ())  # classes it was never shown
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
-        self.transform = evaluation_recipe(size)
+        self.transform = evaluation_recipe(resized(self.model.options, size))
         self.bf16 = uses_bf16(precision, self.device)
         if self.bf16:  # autocast would convert these weights again for every picture
             for layer in self.model.modules():

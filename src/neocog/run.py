@@ -24,6 +24,7 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
+from neocog.parts.extras import DilatedDense
 from neocog.parts.heads import TwoLayerHead
 from neocog.plan import Machine, RunOptions, require_memory
 from neocog.predict import STRIDE, Predictor, load
@@ -41,7 +42,7 @@ from neocog.run_folder import (
     write_description,
 )
 from neocog.train import Step, Training, fit
-from neocog.zoo import MODELS, create
+from neocog.zoo import create
 
 SELECTION_METRIC = "voc_map50"
 """What decides which weights are best."""
@@ -89,8 +90,9 @@ class Run:
             self.validation = without_unseen(self.validation, unseen)
         if options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
-            if isinstance(model.head, TwoLayerHead):
-                model.head.start_from(dense)
+            for part in model.children():  # VGG-16's dense layers
+                if isinstance(part, TwoLayerHead | DilatedDense):
+                    part.start_from(dense)
         self._completes = getattr(model, "linear", None) is not None
         self.selects = self.selects and not self._completes  # what is not complete is not comparable
         course: Any = build_course(model, options)
@@ -120,11 +122,9 @@ class Run:
         self.peers.require_same(same, f"{out}: options and data")
         if resume:
             self._restore()
-        sizes = MODELS[options.model].sizes(options.options, options.size)
-        recipes = tuple(options.augmentation.recipe(size) for size in sizes)
         self.loader = Loader(
             self.data,
-            Drawn(recipes, options.training.seed),
+            Drawn(options.recipes(), options.training.seed),
             batch_size=options.training.batch,
             seed=options.training.seed,
             workers=machine.workers,
@@ -215,7 +215,7 @@ class Run:
     def _warm_up(self) -> None:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
         with suppress(DataError):  # the picture cannot be read: the loader will say so
-            recipe = self.options.augmentation.recipe(self.options.size)
+            recipe = self.options.recipes()[-1]
             batch = collate([recipe(self.data[0])], stride=STRIDE)
             warm_up(copy.deepcopy(self.training.model), batch.to(self.machine.device))
 

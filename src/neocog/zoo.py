@@ -16,6 +16,7 @@ from neocog.defaults import (
     faster_rcnn_options,
     rcnn_options,
     rfcn_options,
+    ssd_options,
     yolo_options,
     zero_shot_options,
 )
@@ -25,11 +26,14 @@ from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
+from neocog.models.ssd import SSD
 from neocog.models.yolo import YOLO, training_sizes, with_anchors
 from neocog.models.zero_shot import ZeroShot, with_vectors
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
+from neocog.transforms.geometry import Resize
+from neocog.transforms.warp import Size
 from neocog.types import Batch, Detections, Task
 
 
@@ -85,6 +89,8 @@ class ModelEntry:
     paper: str
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
+    side: int = 1000  # longest pictures that it is made for, pixels
+    augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
     stages: Callable[[Any], Stages] = _one_stage
     dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
     suit: Callable[[Any, Sequence[str], Any, tuple[int, int]], Any] = _as_they_are
@@ -131,6 +137,16 @@ MODELS: dict[str, ModelEntry] = {
         "regions whose bins read score maps of their own, and vote",
         dilated=True,
     ),
+    "ssd": ModelEntry(
+        Task.DETECT,
+        SSD,
+        ssd_options,
+        tuple(BACKBONES),
+        "Liu et al. 2016, arXiv:1512.02325",
+        "a table of boxes scored at once, on maps of several sizes",
+        side=512,
+        augment="zoom-out",
+    ),
     "yolo": ModelEntry(
         Task.DETECT,
         YOLO,
@@ -163,19 +179,34 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     raise UsageError(f"unknown {kind} '{name}': {hint}")
 
 
+def usual_side(name: str, backbone: str) -> int:
+    """Longer side in pixels of the pictures that a model on this backbone is made for."""
+    return min(BACKBONES[backbone].size, MODELS[name].side)
+
+
 def create(
-    name: str, classes: int | Sequence[str], backbone: str = "compact", options: Any = None
+    name: str,
+    classes: int | Sequence[str],
+    backbone: str = "compact",
+    options: Any = None,
+    side: int | None = None,
 ) -> nn.Module:
     """Build a model with fresh weights.
 
     `classes` is their number, or their names. `options` is the model's own option dataclass; by default the
-    one that suits the backbone at its usual size. Raises UsageError for a name that does not exist.
+    one that suits the backbone and pictures of `side` pixels, or of their usual size. Raises UsageError for
+    a name that does not exist.
     """
     entry = MODELS[known(name, MODELS, "model")]
     known(backbone, entry.backbones, f"backbone of {name}")
     count = classes if isinstance(classes, int) else len(classes)
-    chosen = BACKBONES[backbone]
     if options is None:
-        options = entry.options(backbone, chosen.size)
+        options = entry.options(backbone, side or usual_side(name, backbone))
+    chosen = BACKBONES[backbone]
     build = (entry.dilated and chosen.dilated) or chosen.build
     return entry.build(build(), count, options)
+
+
+def resized(options: Any, size: Size) -> Size | Resize:
+    """How a model with these options wants pictures: fitted into `size`, or stretched to it, as SSD does."""
+    return Resize(size) if getattr(options, "stretch", False) else size

@@ -49,7 +49,7 @@ def summary(
     file = output(json)
     more = 0.0  # for each region from outside
     if known(model, [*MODELS, *BACKBONES], "model") in MODELS:
-        network: Any = create(model, classes, backbone)
+        network: Any = create(model, classes, backbone, side=size)
         result = summarize(network, blank_batch((size, size), regions=1))
         if network.search is not None:
             more = summarize(network, blank_batch((size, size), regions=2)).gflops - result.gflops

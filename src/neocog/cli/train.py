@@ -21,6 +21,7 @@ from neocog.cli.common import (
 )
 from neocog.cli.signals import interrupts
 from neocog.cli.training import (
+    AugmentOption,
     BackboneOption,
     BatchOption,
     DataOption,
@@ -62,6 +63,7 @@ def train(
     val_split: ValSplitOption = "val",
     weights: WeightsOption = None,
     pretrain: PretrainOption = None,
+    augment: AugmentOption = None,
     precision: PrecisionOption = "auto",
     seed: SeedOption = 0,
     workers: WorkersOption = 1,
@@ -116,6 +118,7 @@ def train(
             weights=weights,
             settings=settings,
             pretrain=pretrain,
+            augment=augment,
             given=given,
         )
         file = output(json, peers.first)

@@ -54,6 +54,15 @@ PretrainOption = Annotated[
         "(default: 0.25 for r-cnn, fast-rcnn and vgg16 without --weights, else 0).",
     ),
 ]
+AugmentOption = Annotated[
+    str | None,
+    typer.Option(
+        "--augment",
+        metavar="usual|patches|zoom-out",
+        help="How the scale of training pictures is varied: about their own size, by SSD's patches, or by "
+        "patches of pictures made smaller first (default: zoom-out for ssd on photographs, else usual).",
+    ),
+]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, max=256, metavar="N", help="Loader processes.")
 ]
@@ -100,6 +109,7 @@ def run_options(
     settings: list[str] | None,
     given: dict[str, Any],
     pretrain: float | None = None,
+    augment: str | None = None,
 ) -> RunOptions:
     """Complete the options of a run: what was not given gets the default that suits model and data."""
     from neocog.cli.settings import apply_settings
@@ -116,7 +126,7 @@ def run_options(
     entry = MODELS[known(model, MODELS, "model")]
     backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
     opened = open_data(data, train_split)
-    fitted = default_size(backbone, opened) if size is None else (size, size)
+    fitted = default_size(model, backbone, opened) if size is None else (size, size)
     own = apply_settings(entry.options(backbone, max(fitted)), settings or [])
     return RunOptions(
         model=model,
@@ -127,7 +137,7 @@ def run_options(
         val_split=None if val_split == "none" else val_split,
         weights=weights,
         training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
-        augmentation=default_augmentation(opened),
+        augmentation=default_augmentation(opened, model, augment),
         pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,
         options=entry.suit(own, opened.classes, opened, fitted),
     )

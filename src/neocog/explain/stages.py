@@ -17,6 +17,7 @@ from neocog.models.fast_rcnn import FastRCNNOutput
 from neocog.models.faster_rcnn import FasterRCNNOutput
 from neocog.models.rcnn import RCNNOutput
 from neocog.models.rfcn import RFCNOutput
+from neocog.models.ssd import SSDOutput
 from neocog.models.yolo import YOLOOutput
 from neocog.models.zero_shot import ZeroShotOutput
 from neocog.parts.regions import given
@@ -138,6 +139,33 @@ def _of_rfcn(output: RFCNOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
 def _of_zero_shot(output: ZeroShotOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
     shape = output.features.maps[model.options.detector.level].shape[-2:]
     return proposal_stages(output.rpn, (shape[0], shape[1]), model.detector.rpn.stride)
+
+
+@first_stages.register
+def _of_ssd(output: SSDOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
+    """A stage for each map: how likely its cells see an object, and the boxes of its surest cell."""
+    likely = 1 - output.logits[0].softmax(dim=1)[:, -1]
+    found, start = [], 0
+    for number, (one, step) in enumerate(zip(output.maps, model.steps, strict=True), 1):
+        rows, columns = one.shape[-2:]
+        each = len(model.shapes[number - 1])
+        stop = start + rows * columns * each
+        cells = likely[start:stop].view(rows, columns, each)
+        surest = start + int(cells.amax(dim=2).argmax()) * each
+        own = slice(surest, surest + each)
+        found.append(
+            best(
+                f"map {number}",
+                f"{rows} x {columns} cells, {step:g} pixels wide: how likely any of the {each} default boxes "
+                "of each holds an object, and those of the surest cell.",
+                output.boxes[own],
+                likely[own],
+                heat=Heat(cells.amax(dim=2).float().cpu(), (rows * step, columns * step)),
+            )
+        )
+        start = stop
+    caption = f"The best of all {len(likely)} default boxes, as they stand."
+    return (*found, best("likely boxes", caption, output.boxes, likely, most=FEW))
 
 
 @first_stages.register

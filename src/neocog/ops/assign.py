@@ -96,3 +96,52 @@ def sample(
     positives = draw(labels >= 0, int(count * positive_share))
     negatives = draw(labels == NEGATIVE, count - len(positives))
     return torch.from_numpy(positives).to(assigned.device), torch.from_numpy(negatives).to(assigned.device)
+
+
+def match(boxes: Tensor, objects: Objects, *, positive: float, usable: Tensor | None = None) -> Tensor:
+    """SSD's matching of boxes (A, 4): an object, background or nothing (A,) int64, as `assign` says it.
+
+    Liu et al. 2016, section 2.2, and the authors' `bbox_util.cpp`: first each object takes one box of its
+    own, the pair of highest IoU first, whatever the IoU above 0; then every other box with IoU >= `positive`
+    takes its best object, and what is below is background. Of equal pairs, the object and then the box that
+    comes first wins. Boxes not `usable` (A,) bool and ignored objects are treated as in `assign`.
+    """
+    result = assign(boxes, objects, positive=positive, negative=positive, usable=usable)
+    real = torch.nonzero(~objects.ignore).squeeze(1)
+    if len(real) == 0 or len(boxes) == 0:
+        return result
+    overlaps = iou(objects.boxes[real], boxes)
+    if usable is not None:
+        overlaps = torch.where(usable, overlaps, 0.0)
+    chosen = torch.from_numpy(_one_each(overlaps.cpu().numpy())).to(result.device)
+    found = chosen >= 0
+    result[chosen[found]] = real[found]
+    return result
+
+
+def _one_each(overlaps: NDArray[np.float32]) -> NDArray[np.int64]:
+    """For each row of overlaps (N, A), a column of its own, or -1: the highest entry left, over and over.
+
+    A row's best entry is only looked for again where another row has taken its column.
+    """
+    columns = overlaps.argmax(axis=1)
+    best = overlaps[np.arange(len(overlaps)), columns]
+    chosen = np.full(len(overlaps), -1)
+    taken: set[int] = set()
+    while (best > LEAST_OVERLAP).any():
+        row = int(best.argmax())
+        column = int(columns[row])
+        if column in taken:
+            left = overlaps[row].copy()
+            left[list(taken)] = 0
+            columns[row] = left.argmax()
+            best[row] = left[columns[row]]
+            continue
+        chosen[row] = column
+        taken.add(column)
+        best[row] = 0
+    return chosen
+
+
+LEAST_OVERLAP = 1e-6
+"""IoU above which an object may take a box: the authors'."""

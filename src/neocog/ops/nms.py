@@ -75,6 +75,21 @@ def batched_nms_torch(
     return order[kept]
 
 
+def best_of_each(scores: Tensor, groups: Tensor, most: int) -> Tensor:
+    """Indices of the `most` highest scores (N,) of each group (N,) int64, in ascending order.
+
+    Of equal scores the lower index is better.
+    """
+    count = torch.bincount(groups)
+    if len(groups) == 0 or int(count.max()) <= most:
+        return torch.arange(len(scores), device=scores.device)
+    order = scores.argsort(descending=True, stable=True)
+    order = order[groups[order].argsort(stable=True)]
+    start = (count.cumsum(0) - count)[groups[order]]
+    rank = torch.arange(len(order), device=order.device) - start
+    return order[rank < most].sort().values
+
+
 def _drops(a: Tensor, a_groups: Tensor, b: Tensor, b_groups: Tensor, threshold: float) -> Tensor:
     """(N, M) bool: row box n overlaps column box m of its own group by more than the threshold."""
     a, b = a[:, None], b[None]

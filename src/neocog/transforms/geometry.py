@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from neocog.errors import UsageError
@@ -25,6 +26,15 @@ class Geometry(Protocol):
     """An operation that moves pixels: it draws an affine map (old -> new) and the new size."""
 
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]: ...
+
+
+@runtime_checkable
+class SeeingGeometry(Protocol):
+    """One whose map depends on where the objects are: boxes (N, 4) float32, clipped to the picture."""
+
+    def look(
+        self, rng: np.random.Generator, size: Size, boxes: NDArray[np.float32]
+    ) -> tuple[Matrix, Size]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,19 +172,28 @@ class Affine:
 
 
 def compose(
-    operations: tuple[Geometry, ...], sample: Sample, *, fill: Colour = GREY, min_visible: float = 0.3
+    operations: tuple[Geometry | SeeingGeometry, ...],
+    sample: Sample,
+    *,
+    fill: Colour = GREY,
+    min_visible: float = 0.3,
+    centred: bool = False,
 ) -> Sample:
     """The sample after all operations in turn, its picture and mask resampled once.
 
     An object of which less than `min_visible` of its area is left in the picture is marked `ignore`: it is
-    neither an object to find nor background. One with a side under 1 pixel left is dropped. Under rotation
-    and shear a box becomes the bounds of its turned self, which is somewhat larger than the object.
+    neither an object to find nor background. With `centred`, so is one whose centre is not in the picture,
+    whatever is left of it. One with a side under 1 pixel left is dropped. Under rotation and shear a box
+    becomes the bounds of its turned self, which is somewhat larger than the object.
     """
     size = (sample.image.shape[0], sample.image.shape[1])
     moved = Frame(size, size)
     for place, operation in enumerate(operations):
         rng = generator(sample.key, f"{place} {type(operation).__name__}")
-        moved = moved.then(*operation.draw(rng, moved.size))
+        if isinstance(operation, SeeingGeometry):
+            moved = moved.then(*operation.look(rng, moved.size, _seen(sample.target, moved)))
+        else:
+            moved = moved.then(*operation.draw(rng, moved.size))
     if moved.matrix == IDENTITY and moved.size == size:
         return sample
     target = sample.target
@@ -182,18 +201,29 @@ def compose(
         sample,
         image=warp(sample.image, moved.matrix, moved.size, fill),
         mask=None if sample.mask is None else warp_mask(sample.mask, moved.matrix, moved.size),
-        target=None if target is None else _follow(target, moved, min_visible),
+        target=None if target is None else _follow(target, moved, min_visible, centred),
         proposals=None if sample.proposals is None else _follow_proposals(sample.proposals, moved),
         frame=sample.frame.then(moved.matrix, moved.size),
     )
 
 
-def _follow(target: Objects, moved: Frame, min_visible: float) -> Objects:
+def _seen(target: Objects | None, moved: Frame) -> NDArray[np.float32]:
+    """The objects that are to be found, so far as they lie in the picture: (N, 4)."""
+    if target is None:
+        return np.zeros((0, 4), np.float32)
+    boxes: NDArray[np.float32] = _clipped(moved.to_input(target.boxes[~target.ignore]), moved).numpy()
+    return boxes[(boxes[:, 2:] > boxes[:, :2]).all(axis=1)]
+
+
+def _follow(target: Objects, moved: Frame, min_visible: float, centred: bool) -> Objects:
     """The objects in the new picture, clipped to it."""
     boxes = moved.to_input(target.boxes)
     clipped = _clipped(boxes, moved)
     visible = _sides(clipped).prod(1) / _sides(boxes).prod(1).clamp(min=1e-12)
     ignore = target.ignore | (visible < min_visible)
+    if centred:
+        middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+        ignore |= (middle != torch.minimum(middle.clamp(min=0), torch.tensor(moved.size[::-1]))).any(1)
     return Objects(clipped, target.labels, ignore)[(_sides(clipped) >= 1).all(1)]
 
 
