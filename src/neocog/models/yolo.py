@@ -165,11 +165,12 @@ class YOLO(nn.Module):
     def decode(self, output: YOLOOutput, batch: Batch) -> list[Detections]:
         """Detections of each image, in pixels of the network's input, best first.
 
-        A score is the confidence of a box times that of its class, as they are in version 1, which learns
-        both by squared errors; elsewhere they are the sigmoid and the softmax.
+        A score is the confidence of a box times the score of its class. Version 1 learns both by squared
+        errors and takes them as they are (a confidence below 0 is none); elsewhere they are the sigmoid and
+        the softmax.
         """
         options, cells = self.options, output.cells
-        scores = cells.confidences[..., None] * cells.logits
+        scores = cells.confidences.clamp(min=0)[..., None] * cells.logits
         if len(self.priors):
             scores = cells.confidences.sigmoid()[..., None] * cells.logits.softmax(dim=-1)
         scores = scores * cells.inside[..., None, None]
