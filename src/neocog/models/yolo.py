@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.darknet import SLOPE
 from neocog.errors import UsageError
-from neocog.models.yolo_losses import anchor_loss, giou_loss, squared_loss
+from neocog.models.yolo_losses import REACH, anchor_loss, giou_loss, squared_loss
 from neocog.ops.boxes import clip, shorter_side
 from neocog.ops.coder import CellCoder, PriorCoder
 from neocog.ops.nms import batched_nms
@@ -97,7 +97,7 @@ class YOLO(nn.Module):
         self.boxes = len(priors) or options.boxes
         self.register_buffer("priors", torch.tensor(priors).reshape(-1, 2), persistent=False)
         self.coder = CellCoder(self.stride, options.side)
-        self.prior_coder = PriorCoder(self.stride)
+        self.prior_coder = PriorCoder(self.stride, REACH if options.loss == "giou" else 1.0)
         self.last = options.level
         inputs = backbone.channels[options.level]
         if options.passthrough:
