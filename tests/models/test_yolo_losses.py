@@ -11,7 +11,7 @@ from tests.references.some_cells import as_lists, as_objects, random_cells, some
 from torch import Tensor
 
 from neocog.models.yolo_losses import anchor_loss, giou_loss, squared_loss
-from neocog.ops.boxes import paired_giou
+from neocog.ops.boxes import paired_giou, paired_iou
 from neocog.ops.coder import CellCoder, PriorCoder
 from neocog.testing import make_batch
 
@@ -92,21 +92,24 @@ def test_which_of_several_objects_a_cell_takes_depends_on_the_key_alone() -> Non
 
 
 def test_giou_loss_of_one_object_in_numbers() -> None:
-    """One box answers for it; every other is no object."""
-    batch = make_batch([[(16.0, 16.0, 40.0, 48.0, 1)]])
+    """Nine boxes answer for it, each with its IoU; every other is no object."""
+    target = torch.tensor([16.0, 16.0, 40.0, 48.0])
+    batch = make_batch([[(*target.tolist(), 1)]])
     prior = torch.tensor([[32.0, 32.0]])
     cells = random_cells(batch, 8, 1, 3, prior)
     found = giou_loss(cells, batch, prior)
-    mine = [4 * 12 + 3]  # the centre is (28, 32)
+    mine = [row * 12 + column for row in (3, 4, 5) for column in (2, 3, 4)]  # the centre is (28, 32)
     boxes = cells.boxes[0, mine, 0]
-    apart = 1 - paired_giou(boxes, torch.tensor([16.0, 16.0, 40.0, 48.0]))
-    assert found["boxes"].item() == pytest.approx(2 * apart.mean().item(), rel=1e-5)
+    assert found["boxes"].item() == pytest.approx(
+        2 * (1 - paired_giou(boxes, target)).mean().item(), rel=1e-5
+    )
     scores = cells.logits[0, mine, 0].log_softmax(dim=1)[:, 1]
     assert found["classes"].item() == pytest.approx(-2 * scores.mean().item(), rel=1e-5)
-    confidences = cells.confidences[0, :, 0].sigmoid().detach()
-    others = [cell for cell in range(144) if cell not in mine]
-    objectness = -confidences[mine].log().sum() - (1 - confidences[others]).log().sum()
-    assert found["objectness"].item() == pytest.approx(objectness.item(), rel=1e-5)
+    wanted = torch.zeros(144)
+    wanted[mine] = paired_iou(boxes, target)
+    said = cells.confidences[0, :, 0].sigmoid().detach()
+    objectness = -(wanted * said.log() + (1 - wanted) * (1 - said).log()).sum()
+    assert found["objectness"].item() == pytest.approx(objectness.item() / 9, rel=1e-5)
 
 
 def test_an_ignored_object_is_neither_object_nor_background() -> None:

@@ -147,15 +147,16 @@ def test_a_cell_states_centre_and_roots() -> None:
 @given(boxes(5))
 def test_priors_decode_what_they_encode(row: Tensor) -> None:
     cells, priors = (to_centre(row)[:, :2] / 16).floor(), torch.tensor([30.0, 20.0]).expand(5, 2)
-    coder = PriorCoder(16)
-    offsets = coder.encode(row, cells, priors)
-    inside = offsets[:, :2].double().clamp(1e-9, 1 - 1e-9).logit()
-    found = coder.decode(torch.cat([inside, offsets[:, 2:].double()], dim=1), cells, priors)
-    torch.testing.assert_close(found.float(), row, rtol=1e-4, atol=1e-2)
+    for coder in (PriorCoder(16), PriorCoder(16, 3.0)):
+        offsets = coder.encode(row, cells, priors)
+        room = offsets[:, :2].double().clamp(1e-9, 1 - 1e-9).logit()
+        found = coder.decode(torch.cat([room, offsets[:, 2:].double()], dim=1), cells, priors)
+        torch.testing.assert_close(found.float(), row, rtol=1e-4, atol=1e-2)
 
 
-def test_a_centre_cannot_leave_its_cell() -> None:
+def test_a_centre_cannot_leave_its_room() -> None:
     far = torch.tensor([[99.0, -99.0, 0.0, 999.0]])
     cell, prior = torch.tensor([[2.0, 1.0]]), torch.tensor([[30.0, 20.0]])
     centre = to_centre(PriorCoder(16).decode(far, cell, prior))
     assert centre[0, :2].tolist() == [48.0, 16.0] and torch.isfinite(centre).all()
+    assert to_centre(PriorCoder(16, 3.0).decode(far, cell, prior))[0, :2].tolist() == [64.0, 0.0]

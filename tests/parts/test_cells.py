@@ -56,6 +56,21 @@ def test_of_two_objects_in_one_cell_the_smaller_has_it() -> None:
         assert held.labels.tolist() == [1, objects[0][4]]
 
 
+def test_cells_around_go_to_the_nearest_object_and_end_with_the_map() -> None:
+    large, small = (0.0, 0.0, 60.0, 60.0, 0), (20.0, 20.0, 44.0, 44.0, 1)
+    beside = (40.0, 20.0, 64.0, 44.0, 2)
+    held = hold(truth_of(batch := make_batch([[large, small, beside]])), cells_of(batch, 16), around=1)
+    assert held.cells.tolist() == [*(0, 1, 2), *(6, 7, 8, 9, 10), *(12, 13, 14, 15, 16), *(19, 20, 21, 22)]
+    given = dict(zip(held.cells.tolist(), held.labels.tolist(), strict=True))
+    assert [given[cell] for cell in (7, 14, 15)] == [0, 1, 2]  # their own centres
+    assert given[13] == 1 and given[8] == 1  # one step from the large one and from the small one
+    assert given[16] == 2 and given[6] == 0  # one step from one of them only
+    corners = make_batch([[(0.0, 0.0, 8.0, 8.0, 0)], [(90.0, 90.0, 96.0, 96.0, 1)]])
+    held = hold(truth_of(corners), cells_of(corners, 16), around=1)
+    assert held.images.tolist() == [0] * 4 + [1] * 4
+    assert held.cells.tolist() == [0, 1, 6, 7, 28, 29, 34, 35]
+
+
 def test_a_centre_beyond_the_map_belongs_to_its_last_cell() -> None:
     batch = make_batch([[(90.0, 94.0, 102.0, 98.0, 0)]])
     assert hold(truth_of(batch), cells_of(batch, 16)).cells.tolist() == [35]

@@ -176,7 +176,7 @@ def decode_v1(
                 if clipped[0] >= clipped[2] or clipped[1] >= clipped[3]:
                     continue
                 for label, of_class in enumerate(cell["classes"]):
-                    if said[4] * of_class > score:
+                    if max(said[4], 0.0) * of_class > score:
                         candidates.append((label, said[4] * of_class, clipped))
     candidates.sort(key=lambda one: -one[1])
     kept: list[tuple[int, float, Box]] = []

@@ -51,7 +51,7 @@ PretrainOption = Annotated[
         max=0.9,
         metavar="SHARE",
         help="Share of the budget in which the backbone first learns to classify crops of the objects "
-        "(default: 0.25 for r-cnn, fast-rcnn and vgg16 without --weights, else 0).",
+        "(default: 0.25 for r-cnn, fast-rcnn, vgg16 and darknet without --weights, else 0).",
     ),
 ]
 AugmentOption = Annotated[

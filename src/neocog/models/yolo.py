@@ -19,7 +19,7 @@ from neocog.backbones.backbone import Backbone
 from neocog.backbones.darknet import SLOPE
 from neocog.data.dataset import box_sizes
 from neocog.errors import UsageError
-from neocog.models.yolo_losses import anchor_loss, giou_loss, squared_loss
+from neocog.models.yolo_losses import REACH, anchor_loss, giou_loss, squared_loss
 from neocog.ops.boxes import clip, shorter_side
 from neocog.ops.clusters import cluster_sizes
 from neocog.ops.coder import CellCoder, PriorCoder
@@ -100,7 +100,7 @@ class YOLO(nn.Module):
         self.boxes = len(priors) or options.boxes
         self.register_buffer("priors", torch.tensor(priors).reshape(-1, 2), persistent=False)
         self.coder = CellCoder(self.stride, options.side)
-        self.prior_coder = PriorCoder(self.stride)
+        self.prior_coder = PriorCoder(self.stride, REACH if options.loss == "giou" else 1.0)
         self.last = options.level
         inputs = backbone.channels[options.level]
         if options.passthrough:
@@ -168,11 +168,12 @@ class YOLO(nn.Module):
     def candidates(self, output: YOLOOutput, batch: Batch) -> Candidates:
         """Every box as every class that it may be, before suppression.
 
-        A score is the confidence of a box times that of its class, as they are in version 1, which learns
-        both by squared errors, so that some exceed 1; elsewhere they are the sigmoid and the softmax.
+        A score is the confidence of a box times the score of its class. Version 1 learns both by squared
+        errors and takes them as they are (a confidence below 0 is none), so that some scores exceed 1;
+        elsewhere they are the sigmoid and the softmax.
         """
         cells = output.cells
-        scores = cells.confidences[..., None] * cells.logits
+        scores = cells.confidences.clamp(min=0)[..., None] * cells.logits
         if len(self.priors):
             scores = cells.confidences.sigmoid()[..., None] * cells.logits.softmax(dim=-1)
         scores = scores * cells.inside[..., None, None]

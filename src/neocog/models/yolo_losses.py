@@ -93,6 +93,12 @@ def _near(cells: Cells, truth: Truth) -> Tensor:
     return torch.stack(found) if found else cells.confidences > 0
 
 
+AROUND = 1
+"""Cells around that of the centre, on each side, that answer for an object too in `giou_loss`."""
+
+REACH = 2.0 * AROUND + 1
+"""Cells across the room that a centre then needs."""
+
 GIOU_WEIGHT, CLASS_WEIGHT = 2.0, 2.0
 
 
@@ -100,17 +106,18 @@ def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
     """What later detectors of this kind learn from.
 
     `boxes`: 1 - GIoU (Rezatofighi et al. 2019, arXiv:1902.09630). `objectness`: binary cross-entropy of every
-    box's confidence. `classes`: cross-entropy. All are divided by the number of boxes that answer for an
-    object, those of the cell of its centre; of two objects in one cell the smaller has it.
+    box's confidence, which should be its IoU, as in version 1, or 0. `classes`: cross-entropy. All are
+    divided by the number of boxes that answer for an object: in the cell of its centre and those around it
+    (as in FCOS and YOLOX). Between two objects the nearer has a cell, then the smaller.
     """
     truth = truth_of(batch)
-    held = hold(truth, cells, nearest_shape(truth.boxes, priors), len(priors))
+    held = hold(truth, cells, nearest_shape(truth.boxes, priors), len(priors), AROUND)
     count = max(batch.total(len(held)), 1)
     here = held.images, held.cells, held.who
     logits = cells.logits[held.images, held.cells, held.who % cells.logits.shape[2]]
     learnt = background(cells, batch)[..., None].expand_as(cells.confidences).clone()
     wanted = torch.zeros_like(cells.confidences)
-    learnt[here], wanted[here] = True, 1.0
+    learnt[here], wanted[here] = True, paired_iou(cells.boxes[here].detach(), held.boxes)
     objectness = F.binary_cross_entropy_with_logits(
         cells.confidences[learnt], wanted[learnt], reduction="sum"
     )

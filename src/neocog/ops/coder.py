@@ -72,21 +72,26 @@ class CellCoder:
 @dataclass(frozen=True)
 class PriorCoder:
     """Boxes against a grid cell and a prior size (Redmon and Farhadi 2017, YOLOv2): a centre that cannot
-    leave the cell, and the logarithm of what the prior is to be multiplied by.
+    leave its room, and the logarithm of what the prior is to be multiplied by.
+
+    The room lies around the middle of the cell and is `reach` cells wide: 1, the cell itself, in the paper;
+    more for cells that answer for objects of their neighbours too.
     """
 
     stride: int  # pixels a side of a cell
+    reach: float = 1.0
 
     def encode(self, boxes: Tensor, cells: Tensor, priors: Tensor) -> Tensor:
         """(x, y, log width, log height) (N, 4) of boxes (N, 4) in cells (N, 2) (column, row).
 
-        x and y are what the sigmoid must give, in [0, 1); priors (N, 2) are widths and heights in pixels.
+        x and y are what the sigmoid must give, in [0, 1]; priors (N, 2) are widths and heights in pixels.
         """
         box = to_centre(boxes)
-        return torch.cat([box[..., :2] / self.stride - cells, torch.log(box[..., 2:] / priors)], dim=-1)
+        room = (box[..., :2] / self.stride - cells - 0.5) / self.reach + 0.5
+        return torch.cat([room, torch.log(box[..., 2:] / priors)], dim=-1)
 
     def decode(self, offsets: Tensor, cells: Tensor, priors: Tensor) -> Tensor:
         """Boxes (..., 4) from offsets (..., 4), x and y before the sigmoid."""
-        centre = (offsets[..., :2].sigmoid() + cells) * self.stride
+        centre = (offsets[..., :2].sigmoid() - 0.5) * self.reach + 0.5 + cells
         size = priors * offsets[..., 2:].clamp(max=MAX_LOG_SCALE).exp()
-        return from_centre(torch.cat([centre, size], dim=-1))
+        return from_centre(torch.cat([centre * self.stride, size], dim=-1))

@@ -88,21 +88,28 @@ def truth_of(batch: Batch, prefer: str = "") -> Truth:
     return Truth(images, boxes, labels)
 
 
-def hold(truth: Truth, cells: Cells, who: Tensor | None = None, each: int = 1) -> Held:
+def hold(truth: Truth, cells: Cells, who: Tensor | None = None, each: int = 1, around: int = 0) -> Held:
     """Give every object the cell of its centre; where two want one cell, the first in the order gets it.
 
     `who` (N,): which of the `each` boxes of a cell an object wants; then only these are not shared.
+    `around`: also the cells up to so many columns and rows away; each goes to the object that is nearest.
     """
     (rows, columns), count = cells.shape, len(truth.boxes)
-    centres = (truth.boxes[:, :2] + truth.boxes[:, 2:]) / (2 * cells.stride)
-    column, row = centres.long().unbind(dim=1)
-    place = truth.images * rows * columns + row.clamp(0, rows - 1) * columns + column.clamp(0, columns - 1)
-    who = torch.zeros_like(place) if who is None else who
-    order = torch.arange(count, device=place.device)
-    first = torch.full((cells.inside.numel() * each,), count, device=place.device)
-    first = first.scatter_reduce(0, place * each + who, order, "amin")
-    which = first[first < count]
-    place = place[which]
+    limit = truth.labels.new_tensor([columns - 1, rows - 1])
+    centres = ((truth.boxes[:, :2] + truth.boxes[:, 2:]) / (2 * cells.stride)).long()
+    steps = torch.arange(-around, around + 1, device=centres.device)
+    moves = torch.cartesian_prod(steps, steps)
+    here = torch.minimum(centres.clamp(min=0), limit) + moves[:, None]  # (moves, N, 2)
+    on_map = ((here >= 0) & (here <= limit)).all(dim=-1)
+    which = torch.arange(count, device=centres.device)
+    ranks = moves.abs().sum(dim=1)[:, None] * count + which
+    who = torch.zeros_like(which) if who is None else who
+    slots = (((truth.images * rows) + here[..., 1]) * columns + here[..., 0]) * each + who
+    nobody = (2 * around + 1) * max(count, 1)  # more than any rank
+    first = torch.full((cells.inside.numel() * each,), nobody, device=centres.device)
+    first = first.scatter_reduce(0, slots[on_map], ranks[on_map], "amin")
+    slot = torch.nonzero(first < nobody).squeeze(1)
+    which, place = first[slot] % max(count, 1), slot // each
     return Held(
         place // (rows * columns),
         place % (rows * columns),
