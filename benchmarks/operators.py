@@ -20,8 +20,10 @@ import numba
 import torch
 from torch import Tensor
 
+from neocog.ops.assign import assign
 from neocog.ops.nms import batched_nms, nms
-from neocog.ops.roi import roi_align, roi_pool
+from neocog.ops.roi import ps_roi_align, ps_roi_pool, roi_align, roi_pool
+from neocog.types import Objects
 
 try:
     import torchvision
@@ -103,24 +105,9 @@ def region_cases(count: int) -> list[Case]:
     slope = torch.randn(count, CHANNELS, 7, 7, generator=draw)
     slope_last = slope.contiguous(memory_format=torch.channels_last)
 
-    def step(pool: Callable[[Tensor], Tensor], features: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        leaf = features.detach().requires_grad_()
-        pooled = pool(leaf)
-        pooled.backward(slope)
-        assert leaf.grad is not None
-        return pooled.detach(), leaf.grad
-
-    def pair(name: str, mine: Callable[[Tensor], Tensor], other: Callable[[Tensor], Tensor]) -> list[Case]:
+    def pair(name: str, mine: Pool, other: Pool) -> list[Case]:
         label = f"{name} {count // 1000}k"
-        return [
-            Case(f"{label} forward", lambda: mine(ours), lambda: other(theirs), _close),
-            Case(
-                f"{label} forward + backward",
-                lambda: step(mine, ours, slope_last),
-                lambda: step(other, theirs, slope),
-                lambda a, b: _close(a[0], b[0]) and _close(a[1], b[1]),
-            ),
-        ]
+        return _both_ways(label, (mine, ours, slope_last), (other, theirs, slope))
 
     align_2 = pair(
         "RoIAlign, 2x2 samples,",
@@ -138,6 +125,115 @@ def region_cases(count: int) -> list[Case]:
         lambda f: torchvision.ops.roi_pool(f, rois, (7, 7), 1 / 16),
     )
     return align_2 + align_0 + pool
+
+
+class Maps(NamedTuple):
+    """Score maps of R-FCN, and the regions that are read from them."""
+
+    name: str
+    images: int
+    regions: int  # an image
+    bins: int  # a side
+    classes: int  # with background
+    size: tuple[int, int]  # cells
+    stride: int
+    shortest: int  # pixels of a side of a region
+    longest: int
+
+    def boxes(self) -> tuple[Tensor, Tensor]:
+        """Boxes (R, 4) and their images (R,), on whole cells, where torchvision's average is the paper's.
+
+        Theirs rounds to cells, and does not read the last row and column.
+        """
+        draw = torch.Generator().manual_seed(4)
+        count, most = self.images * self.regions, torch.tensor(self.size[::-1]) - 1
+        sides = _sizes(count, self.shortest, self.longest, draw) / self.stride
+        whole = torch.minimum(sides.round().clamp(min=1), most)
+        start = (torch.rand(count, 2, generator=draw) * (most - whole + 1)).floor()
+        return torch.cat([start, start + whole], 1) * self.stride, torch.arange(count) % self.images
+
+
+VOTES = (
+    Maps("R-FCN's, 7 x 7, 21 classes, 38 x 50", 1, 300, 7, 21, (38, 50), 16, 32, 400),
+    Maps("compact's, 3 x 3, 11 classes, 16 x 16", 16, 130, 3, 11, (16, 16), 8, 12, 80),
+)
+
+
+def vote_cases(case: Maps) -> list[Case]:
+    """Position-sensitive pooling: an average, and bilinear samples."""
+    draw = torch.Generator().manual_seed(5)
+    boxes, index = case.boxes()
+    rois, last = torch.cat([index[:, None].float(), boxes], 1), boxes - torch.tensor([0.0, 0, 1, 1])
+    bins, scale = (case.bins, case.bins), 1 / case.stride
+    theirs = torch.randn(case.images, case.classes * case.bins**2, *case.size, generator=draw)
+    slope = torch.randn(len(boxes), case.classes, *bins, generator=draw)
+
+    def ours(maps: Tensor) -> Tensor:
+        """The maps of each bin side by side, channels last; theirs are those of each class."""
+        split = maps.view(case.images, case.classes, case.bins**2, *case.size).transpose(1, 2)
+        return split.reshape(maps.shape).contiguous(memory_format=torch.channels_last)
+
+    def same(a: Any, b: Any) -> bool:
+        return _close(a[0], b[0]) and _close(a[1], ours(b[1]))
+
+    slope_last = slope.contiguous(memory_format=torch.channels_last)
+    cases = []
+    for label, mine, other in (
+        (
+            "PS-RoI pool",
+            lambda f: ps_roi_pool(f, last, index, bins, scale),
+            lambda f: torchvision.ops.ps_roi_pool(f, rois, bins, scale),
+        ),
+        (
+            "PS-RoIAlign",
+            lambda f: ps_roi_align(f, boxes, index, bins, scale),
+            lambda f: torchvision.ops.ps_roi_align(f, rois, bins, scale),
+        ),
+    ):
+        sides = (mine, ours(theirs), slope_last), (other, theirs, slope)
+        cases += _both_ways(f"{label}, {case.name}", *sides, same)
+    return cases
+
+
+def assign_case(count: int, objects: int) -> Case:
+    """Give each anchor of an RPN its object: torchvision's box_iou and Matcher, as its RPN calls them."""
+    boxes, _ = uniform(count, 6)
+    truth = uniform(objects, 7)[0]
+    target = Objects(truth, torch.zeros(objects).long(), torch.zeros(objects, dtype=torch.bool))
+    matcher = torchvision.models.detection._utils.Matcher(0.7, 0.3, allow_low_quality_matches=True)
+    return Case(
+        f"RPN assignment, {count // 1000}k anchors, {objects} objects",
+        lambda: assign(boxes, target, positive=0.7, negative=0.3, force_best=True),
+        lambda: matcher(torchvision.ops.box_iou(truth, boxes)),
+        torch.equal,
+    )
+
+
+Pool = Callable[[Tensor], Tensor]
+Side = tuple[Pool, Tensor, Tensor]  # a pooling, its features, and the slope of what comes out
+
+
+def _both_ways(
+    label: str, ours: Side, theirs: Side, same: Callable[[Any, Any], bool] | None = None
+) -> list[Case]:
+    """A pooling forward, and forward with its gradient."""
+
+    def step(pool: Pool, features: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        leaf = features.detach().requires_grad_()
+        pooled = pool(leaf)
+        pooled.backward(slope)
+        assert leaf.grad is not None
+        return pooled.detach(), leaf.grad
+
+    return [
+        Case(f"{label} forward", lambda: ours[0](ours[1]), lambda: theirs[0](theirs[1]), _close),
+        Case(
+            f"{label} forward + backward",
+            lambda: step(*ours),
+            lambda: step(*theirs),
+            same or (lambda a, b: _close(a[0], b[0]) and _close(a[1], b[1])),
+        ),
+    ]
 
 
 def _inside(boxes: Tensor) -> Tensor:
@@ -189,11 +285,13 @@ def main() -> None:
     cases = [nms_case(kind, count) for kind in (clustered, uniform) for count in (1000, 10000, 50000)]
     cases += [batched_case(count) for count in (1000, 10000, 50000)]
     cases += region_cases(1000) + region_cases(2000)
-    print(f"{'operator':44}{'ours ms':>10}{'torchvision ms':>16}{'ratio':>8}")
+    cases += [case for maps in VOTES for case in vote_cases(maps)]
+    cases += [assign_case(17_100, 8), assign_case(21_546, 40)]
+    print(f"{'operator':66}{'ours ms':>10}{'torchvision ms':>16}{'ratio':>8}")
     for case in cases:
         if options.only.lower() in case.name.lower():
             ours, theirs = measure(case, max(options.repeats, 7))
-            print(f"{case.name:44}{ours:10.2f}{theirs:16.2f}{theirs / ours:8.1f}", flush=True)
+            print(f"{case.name:66}{ours:10.2f}{theirs:16.2f}{theirs / ours:8.1f}", flush=True)
 
 
 if __name__ == "__main__":

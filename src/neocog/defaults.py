@@ -142,19 +142,22 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
 
 
 def rfcn_options(backbone: str, side: int) -> RFCNOptions:
-    """Scores come from the last map of all; on VGG-16, which the paper does not try, from conv5_3."""
+    """Scores come from the last map of all; on VGG-16, which the paper does not try, from conv5_3.
+
+    On `compact` from p3: regions cost so little that a step may learn from all that are proposed.
+    """
     entry = BACKBONES[backbone]
-    options = RFCNOptions(level=entry.level, score_level="layer4" if entry.dilated else entry.region_level)
+    options = RFCNOptions(level=entry.level, score_level="layer4" if entry.dilated else entry.level)
     if backbone != "compact":
         return options
     return replace(
         options,
-        bins=5,
+        bins=3,
         align=True,
-        channels=96,
+        channels=192,
         norm=True,
         rpn=_compact_rpn(side),
-        regions=_compact_regions(side),
+        regions=replace(_compact_regions(side), samples=128),
     )
 
 

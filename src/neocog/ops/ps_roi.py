@@ -8,6 +8,7 @@ share a pair of kernels, and two matrix products in plain torch.
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
@@ -141,17 +142,20 @@ def _weigh_torch(
 
     For the first the pictures of the batch stand below one another.
     """
-    b, d, h, w = maps.shape
+    (b, d, h, w), r = maps.shape, regions.shape[0]  # len() of a tensor would be a constant in an export
     high, wide = output_size
+    c = d // (high * wide)
     by_axis = _averages if samples == AVERAGE else partial(_bilinear, samples=samples)
     rows = by_axis(regions[:, 1], regions[:, 3], high, h)
     cols = by_axis(regions[:, 0], regions[:, 2], wide, w)
     own = batch_index[:, None] == torch.arange(b, device=maps.device)
     stacked = (own[:, None, :, None] * rows[:, :, None]).flatten(2)  # (R, high, B H)
-    cells = maps.permute(0, 2, 3, 1).reshape(b * h, w, high, wide, d // (high * wide))
-    with torch.autocast(maps.device.type, enabled=False):
-        lines = torch.einsum("riy,yxijc->rixjc", stacked, cells)
-        return torch.einsum("rjx,rixjc->rcij", cols, lines)
+    cells = maps.view(b, high, wide, c, h, w).permute(1, 0, 4, 5, 2, 3).reshape(high, b * h, w * wide * c)
+    kind = maps.device.type
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
+        lines = (stacked.transpose(0, 1) @ cells).view(high, r, w, wide, c)
+        bins = cols[:, :, None] @ lines.permute(1, 3, 2, 0, 4).flatten(3)  # (R, wide, 1, high C)
+    return bins.view(r, wide, high, c).permute(0, 3, 2, 1)
 
 
 def _averages(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
@@ -167,4 +171,4 @@ def _averages(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
 def _bilinear(start: Tensor, end: Tensor, bins: int, limit: int, samples: int) -> Tensor:
     """Weights (R, bins, limit) of the bilinear samples of each bin along one axis."""
     cells, weights = (value.permute(1, 2, 0) for value in corners(start, end, bins, samples, limit))
-    return weights.new_zeros(len(start), bins, limit).scatter_add(2, cells, weights)
+    return weights.new_zeros(start.shape[0], bins, limit).scatter_add(2, cells, weights)
