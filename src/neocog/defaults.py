@@ -16,6 +16,7 @@ from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
+from neocog.models.fpn import FPNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.parts.regions import RegionOptions
 from neocog.parts.rpn import RPNOptions
@@ -37,6 +38,7 @@ class BackboneEntry:
     size: int = 1000  # default longer side of the network's input, pixels
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
+    pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
@@ -44,15 +46,33 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "b
 
 def _resnet(build: Callable[[], Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
-    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14)
+    stages = ("layer1", "layer2", "layer3", "layer4")
+    return BackboneEntry(build, "layer3", "layer3", "layer4", pool=14, pyramid=stages)
 
 
 BACKBONES: dict[str, BackboneEntry] = {
     "compact": BackboneEntry(
-        compact, "p3", "p2", "c4", pool=5, crop=64, context=8, hidden=256, size=320, training={}
+        compact,
+        "p3",
+        "p2",
+        "c4",
+        pool=5,
+        crop=64,
+        context=8,
+        hidden=256,
+        size=320,
+        training={},
+        pyramid=("c2", "c3", "c4"),
     ),
     "vgg16": BackboneEntry(
-        lambda: vgg16(classes=None), "conv5_3", "conv5_3", "pool5", hidden=4096, dropout=0.5, pretrain=True
+        lambda: vgg16(classes=None),
+        "conv5_3",
+        "conv5_3",
+        "pool5",
+        hidden=4096,
+        dropout=0.5,
+        pretrain=True,
+        pyramid=("conv3_3", "conv4_3", "conv5_3", "pool5"),
     ),
     "resnet18": _resnet(lambda: resnet18(classes=None)),
     "resnet34": _resnet(lambda: resnet34(classes=None)),
@@ -114,6 +134,32 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
             samples=64 if small else 128,
             inside_only=False,
             before_nms=(300, 300) if small else (2000, 2000),
+            after_nms=(128, 64) if small else (256, 200),
+            shortest=2.0,
+        ),
+        regions=_compact_regions(side),
+    )
+
+
+def fpn_options(backbone: str, side: int) -> FPNOptions:
+    entry = BACKBONES[backbone]
+    if backbone != "compact":
+        return FPNOptions(maps=entry.pyramid)
+    small = side <= SMALL
+    return FPNOptions(
+        maps=entry.pyramid,
+        channels=64,
+        canonical=112.0,
+        pool=entry.pool,
+        hidden=entry.hidden,
+        norm=True,
+        rpn=RPNOptions(
+            scales=(1, 2, 4, 8),
+            channels=64,
+            positive=0.5,
+            samples=64 if small else 128,
+            inside_only=False,
+            before_nms=(150, 150) if small else (1000, 1000),
             after_nms=(128, 64) if small else (256, 200),
             shortest=2.0,
         ),

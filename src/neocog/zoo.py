@@ -10,11 +10,18 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from neocog.backbones.backbone import Backbone
-from neocog.defaults import BACKBONES, fast_rcnn_options, faster_rcnn_options, rcnn_options
+from neocog.defaults import (
+    BACKBONES,
+    fast_rcnn_options,
+    faster_rcnn_options,
+    fpn_options,
+    rcnn_options,
+)
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
+from neocog.models.fpn import FPN
 from neocog.models.rcnn import RCNN
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
@@ -92,6 +99,14 @@ MODELS: dict[str, ModelEntry] = {
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
+    ),
+    "faster-rcnn-fpn": ModelEntry(
+        Task.DETECT,
+        FPN,
+        fpn_options,
+        tuple(name for name, entry in BACKBONES.items() if entry.pyramid),
+        "Lin et al. 2017, arXiv:1612.03144",
+        "regions proposed and read on a pyramid of maps, each by its size",
     ),
 }
 
