@@ -23,6 +23,7 @@ from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.proposals.search import SearchOptions, selective_search
+from neocog.published import PREFIX, fetch_detector
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, blank_batch
 from neocog.weights import (
@@ -33,7 +34,7 @@ from neocog.weights import (
     on_one_line,
     restore_weights,
 )
-from neocog.zoo import MODELS, create
+from neocog.zoo import MODELS, create, resized
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -130,7 +131,8 @@ class Predictor:
         self.search: SearchOptions | None = self.model.search
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
-        self.transform = evaluation_recipe(size)
+        self.transform = evaluation_recipe(resized(self.model.options, size))
+        self._places: Tensor | None = None  # the label of each of the network's classes, or -1
         self.bf16 = uses_bf16(precision, self.device)
         if self.bf16:  # autocast would convert these weights again for every picture
             for layer in self.model.modules():
@@ -148,6 +150,19 @@ class Predictor:
         sample = Sample(pixels, None, frame, proposals=regions)
         batch = collate([self.transform(sample)], stride=STRIDE)
         return self.convert(self.run(batch)[0][0], source)
+
+    def among(self, classes: Sequence[str]) -> Predictor:
+        """The same detector, which reports only these of its classes, in this order.
+
+        Raises UsageError for a class that it does not know.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise UsageError(f"the model does not know the class {name!r}")
+        places = [classes.index(name) if name in classes else -1 for name in self.classes]
+        other = copy.copy(self)
+        other.classes, other._places = tuple(classes), torch.tensor(places, dtype=torch.int64)
+        return other
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
         """Detections in original pixels as a Prediction."""
@@ -177,6 +192,8 @@ class Predictor:
             Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
             for one, frame in zip(found, batch.frames, strict=True)
         ]
+        if self._places is not None:
+            mapped = [_relabelled(one, self._places) for one in mapped]
         _require_finite({"detections": mapped}, batch)
         return mapped, Timing((computed - began) * scale, (ended - middle) * scale)
 
@@ -184,6 +201,11 @@ class Predictor:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def _relabelled(found: Detections, places: Tensor) -> Detections:
+    labels = places[found.labels]
+    return Detections(found.boxes, found.scores, labels)[labels >= 0]
 
 
 def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
@@ -225,12 +247,16 @@ def load(
     precision: str = "auto",
     change: Callable[[Any], Any] | None = None,
 ) -> Predictor:
-    """A trained model from a run folder or a model folder. Raises CheckpointError with one line.
+    """A trained model from a run folder, a model folder, or `coco:NAME`, a published detector.
 
-    `change`: the model's options -> other options, such as thresholds; weights must still fit.
+    A published detector is fetched at its first use. `change`: the model's options -> other options, such as
+    thresholds; weights must still fit. Raises CheckpointError with one line, UsageError for an unknown name.
     """
-    folder = find_model(Path(path))
-    config, weights = load_model(folder)
+    if str(path).startswith(PREFIX):
+        config, weights, folder = fetch_detector(str(path))
+    else:
+        folder = find_model(Path(path))
+        config, weights = load_model(folder)
     if change is not None:
         config = config | {"options": change(_options(config, folder))}
     with _no_larger_than(sum(value.numel() for value in weights.values())):

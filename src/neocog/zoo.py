@@ -25,6 +25,8 @@ from neocog.models.fpn import FPN
 from neocog.models.rcnn import RCNN
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
+from neocog.transforms.geometry import ShorterSide
+from neocog.transforms.warp import Size
 from neocog.types import Batch, Detections, Task
 
 
@@ -136,3 +138,8 @@ def create(
     if options is None:
         options = entry.options(backbone, chosen.size)
     return entry.build(chosen.build(), count, options)
+
+
+def resized(options: Any, size: Size) -> Size | ShorterSide:
+    """How a model with these options wants pictures: fitted into `size`, either as it is or turned."""
+    return ShorterSide(min(size), max(size)) if getattr(options, "shorter", False) else size

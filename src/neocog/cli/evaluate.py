@@ -29,7 +29,7 @@ EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
     ] = None,
@@ -84,6 +84,8 @@ def _evaluate(
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         data = _data_of(description)
     opened = open_data(data, split, strict=strict)
+    if set(opened.classes) < set(predictor.classes):  # such as COCO's 80 of its 90 category ids
+        predictor = predictor.among(opened.classes)
     require_classes(opened, predictor.classes, "the model")
     file = output(json, peers.first)
     print_data(opened, file)

@@ -40,7 +40,7 @@ EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found -
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
     out: OutOption,
     conf: Annotated[

@@ -42,6 +42,7 @@ class FPNOptions:
     norm: bool = False  # BatchNorm in the pyramid and the region head, for training from scratch
     anchors: Literal["centre", "corner"] = "centre"  # of a cell; corner: as torchvision's detectors have them
     aligned: bool = True  # RoIAlign with half-pixel centres, which torchvision's detector lacks
+    shorter: bool = False  # fit a picture's shorter side into the shorter of `size`, not its height
     rpn: RPNOptions = RPNOptions(
         scales=(2, 4, 8, 16, 32),  # one a map, the last on the extra one
         channels=256,
@@ -114,8 +115,8 @@ class FPN(nn.Module):
     def canvas(self, batch: Batch) -> Tensor:
         """The pictures (B, 3, H, W) on a ground of the backbone's mean, H and W multiples of its last stride.
 
-        So that a map's cells lie exactly over four of the next finer one, and what surrounds a picture is 0 to
-        the network, as in the authors' code and torchvision's.
+        So a cell lies exactly over four of the next finer map, and what surrounds a picture is 0 to the
+        network, as it is in the authors' code and torchvision's.
         """
         step = self.strides[-1]
         height, width = (-(-max(sides) // step) * step for sides in zip(*batch.sizes, strict=True))

@@ -7,17 +7,14 @@ numbers within tensors change, so that the same pixels give the same detections.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from neocog.errors import CheckpointError
 from neocog.models.fpn import FPNOptions
-from neocog.parts.regions import RegionOptions
 
-OPTIONS = FPNOptions(anchors="corner", aligned=False, regions=RegionOptions(samples=512, nms=0.5))
+OPTIONS = FPNOptions(anchors="corner", aligned=False, shorter=True)
 
 EPS = 1e-5
 """Of every BatchNorm of ours."""
@@ -38,43 +35,37 @@ _NAMES = (
 
 
 def fasterrcnn_from_torchvision(
-    state: Mapping[str, Tensor], classes: Sequence[int] | None = None, eps: float = 0.0
+    state: Mapping[str, Tensor], eps: float = 0.0
 ) -> tuple[FPNOptions, dict[str, Tensor]]:
-    """The options and the state dict of an `FPN` on resnet50 that detects what theirs does.
+    """Options and state dict of an `FPN` on resnet50, from torchvision's `fasterrcnn_resnet50_fpn`.
 
-    `state`: of `fasterrcnn_resnet50_fpn`, in the names of any version. `classes`: which of its labels ours
-    knows, in this order; None for all but the background, which is their label 0 and our last column. `eps`: of
-    its BatchNorm, 0 in the published file (`overwrite_eps`), else 1e-5.
-
-    Raises CheckpointError for a tensor that such a network does not have, or that is absent or of another
-    shape.
+    Any number of classes will do, and the names of any version. Background, their first class, becomes the
+    last column. `eps` is that of their BatchNorm: 0 for the published file, else 1e-5. Raises ValueError
+    where a key is missing or unknown, or the head has another shape.
     """
-    named = {_renamed(name): value for name, value in state.items()}
+    converted = dict(_renamed(name, value) for name, value in state.items())
+    for name in [name for name in converted if name.endswith(".running_var")]:
+        _change_eps(converted, name.removesuffix("running_var"), eps)
     try:
-        scores, columns = named["head.logits.weight"], list(range(1, len(named["head.logits.weight"])))
-        columns = columns if classes is None else list(classes)
-        order = torch.tensor([*columns, 0])
         for part in ("weight", "bias"):
-            named[f"head.logits.{part}"] = named[f"head.logits.{part}"][order]
-            deltas = named[f"head.deltas.{part}"]
-            each = deltas.view(len(scores), 4, *deltas.shape[1:])  # four offsets a class, background first
-            named[f"head.deltas.{part}"] = each[order[:-1]].flatten(0, 1)
-            named[f"rpn.shared.logits.{part}"] = _with_zero(named[f"rpn.shared.logits.{part}"])
-        named["head.fc6.weight"] = _cells_first(named["head.fc6.weight"], OPTIONS.channels)
-        for name in [name for name in named if name.endswith(".running_var")]:
-            _change_eps(named, name.removesuffix("running_var"), eps)
-    except (KeyError, IndexError, RuntimeError) as error:
-        reason = f"lacks {error}" if isinstance(error, KeyError) else "has a tensor of another shape"
-        raise CheckpointError(f"not a fasterrcnn_resnet50_fpn of torchvision: it {reason}") from error
-    return replace(OPTIONS), named
+            scores, deltas = converted[f"head.logits.{part}"], converted[f"head.deltas.{part}"]
+            converted[f"head.logits.{part}"] = scores.roll(-1, dims=0)
+            converted[f"head.deltas.{part}"] = deltas.unflatten(0, (len(scores), 4))[1:].flatten(0, 1)
+            converted[f"rpn.shared.logits.{part}"] = _with_zero(converted[f"rpn.shared.logits.{part}"])
+        converted["head.fc6.weight"] = _cells_first(converted["head.fc6.weight"])
+    except KeyError as error:
+        raise ValueError(f"{error} is missing: not a fasterrcnn_resnet50_fpn") from None
+    except RuntimeError as error:
+        raise ValueError("the head has another shape: not a fasterrcnn_resnet50_fpn") from error
+    return OPTIONS, converted
 
 
-def _renamed(name: str) -> str:
+def _renamed(name: str, value: Tensor) -> tuple[str, Tensor]:
     for theirs, ours in _NAMES:
         found = re.match(theirs, name)
         if found is not None:
-            return found.expand(ours) + name[found.end() :]
-    raise CheckpointError(f"not a fasterrcnn_resnet50_fpn of torchvision: it has {name[:80]!r}")
+            return found.expand(ours) + name[found.end() :], value
+    raise ValueError(f"{name[:80]!r} is unknown: not a fasterrcnn_resnet50_fpn")
 
 
 def _with_zero(logits: Tensor) -> Tensor:
@@ -82,18 +73,19 @@ def _with_zero(logits: Tensor) -> Tensor:
     return torch.stack([logits, torch.zeros_like(logits)], dim=1).flatten(0, 1)
 
 
-def _cells_first(weight: Tensor, channels: int) -> Tensor:
+def _cells_first(weight: Tensor) -> Tensor:
     """Weights of a region's channels, then cells, as those of its cells, then channels (`TwoLayerHead`)."""
-    rows = len(weight)
-    return weight.view(rows, channels, -1).transpose(1, 2).reshape(rows, -1)
+    return weight.view(len(weight), OPTIONS.channels, -1).transpose(1, 2).flatten(1)
 
 
-def _change_eps(named: dict[str, Tensor], prefix: str, eps: float) -> None:
+def _change_eps(converted: dict[str, Tensor], prefix: str, eps: float) -> None:
     """The same normalisation with our eps in place of theirs: its scale takes up the difference.
 
     It also gets the counter that a frozen one does not have.
     """
-    variance = named[f"{prefix}running_var"].double()
+    variance, scale = converted[f"{prefix}running_var"].double(), converted.get(f"{prefix}weight")
+    if scale is None:
+        raise ValueError(f"'{prefix}weight' is missing: not a fasterrcnn_resnet50_fpn")
     factor = ((variance + EPS) / (variance + eps)).sqrt()
-    named[f"{prefix}weight"] = (named[f"{prefix}weight"].double() * factor).float()
-    named.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))
+    converted[f"{prefix}weight"] = (scale.double() * factor).float()
+    converted.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))

@@ -59,8 +59,8 @@ def corner_anchors(side: float, ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor
 def corner_grid(base: Tensor, shape: tuple[int, int], size: tuple[int, int]) -> Tensor:
     """Base anchors (A, 4) at the top left corner of every cell of a map of `shape`: (rows * columns * A, 4).
 
-    Order as in `grid_anchors`. `size` is that of the padded pictures (height, width): cells lie a whole number
-    of pixels apart, size // shape, as in torchvision's `AnchorGenerator`.
+    Order as in `grid_anchors`. `size` is that of the padded pictures (height, width): cells lie a whole
+    number of pixels apart, size // shape, as in torchvision's `AnchorGenerator`.
     """
     rows, columns = shape
     y = torch.arange(rows, dtype=base.dtype, device=base.device) * (size[0] // rows)

@@ -28,7 +28,7 @@ class FeaturePyramid(nn.Module):
     """
 
     def __init__(self, channels: Sequence[int], outputs: int, norm: bool = False) -> None:
-        """`channels` of each map; `outputs` of all maps of the pyramid; `norm`: BatchNorm after each layer."""
+        """`channels` of each map, `outputs` of each of the pyramid; `norm`: BatchNorm after every layer."""
         super().__init__()
         self.lateral = nn.ModuleList(_conv(inputs, outputs, 1, norm) for inputs in channels)
         self.smooth = nn.ModuleList(_conv(outputs, outputs, 3, norm) for _ in channels)
@@ -105,8 +105,8 @@ class PyramidRPN(nn.Module):
 def map_of(boxes: Tensor, strides: Sequence[int], canonical: float = 224.0) -> Tensor:
     """Which of the maps of these strides each box (R, 4) is read from: (R,) int64, equation 1 of the paper.
 
-    A box of `canonical` pixels a side is read at stride 16, one of half the side at stride 8, and so on, as far
-    as there are maps.
+    A box of `canonical` pixels a side is read at stride 16, one of half the side at stride 8, and so on, as
+    far as there are maps.
     """
     finest, coarsest = (round(math.log2(stride)) for stride in (strides[0], strides[-1]))
     # A little more than the logarithm, so that a box of exactly a boundary's size does not fall below it.
@@ -126,9 +126,7 @@ def pyramid_align(
     which = map_of(regions.boxes, strides, canonical)
     places = [torch.nonzero(which == place).squeeze(1) for place in range(len(maps))]
     pooled = [
-        roi_align(
-            one, regions.boxes[own], regions.images[own], (cells, cells), 1 / stride, SAMPLES, aligned
-        )
+        roi_align(one, regions.boxes[own], regions.images[own], (cells, cells), 1 / stride, SAMPLES, aligned)
         for one, stride, own in zip(maps, strides, places, strict=True)
     ]
     return torch.cat(pooled)[torch.cat(places).argsort()]

@@ -103,7 +103,7 @@ class RPN(nn.Module):
         return logits, deltas
 
     def candidates(self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch) -> Candidates:
-        """The best anchors of a map, decoded, clipped, without the small: the order of `proposal_layer.py`."""
+        """A map's best anchors, decoded, clipped, without the small: the order of `proposal_layer.py`."""
         before = self.options.before_nms[batch.targets is None]
         margins = logits[..., 0] - logits[..., 1]
         scores, order = margins.topk(min(before, margins.shape[1]), dim=1)
