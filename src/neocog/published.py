@@ -84,14 +84,13 @@ def read_detector(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tens
     of another network.
     """
     entry = DETECTORS[known(name, DETECTORS, "published detector")]
-    given = read_weights(path)
-    broken = first_not_finite(given)
-    if broken is not None:
-        raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity; use another file")
     try:
-        options, weights = entry.convert(given)
+        options, weights = entry.convert(read_weights(path))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    broken = first_not_finite(weights)
+    if broken is not None:
+        raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity; use another file")
     with torch.device("meta"):
         check_weights(create(entry.model, entry.classes, entry.backbone, options), weights, path)
     config = {

@@ -1,4 +1,4 @@
-"""Torchvision's Faster R-CNN, converted, finds what it finds there. Needs torchvision (`pytest -m oracle`)."""
+"""Torchvision's Faster R-CNN, converted, finds what it found before (`pytest -m oracle`)."""
 
 from __future__ import annotations
 

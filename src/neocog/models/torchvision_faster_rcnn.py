@@ -41,22 +41,24 @@ def fasterrcnn_from_torchvision(
 
     Any number of classes will do, and the names of any version. Background, their first class, becomes the
     last column. `eps` is that of their BatchNorm: 0 for the published file, else 1e-5. Raises ValueError
-    where a key is missing or unknown, or the head has another shape.
+    where a key is missing or unknown, or a tensor has another shape.
     """
     converted = dict(_renamed(name, value) for name, value in state.items())
-    for name in [name for name in converted if name.endswith(".running_var")]:
-        _change_eps(converted, name.removesuffix("running_var"), eps)
     try:
+        for name in [name for name in converted if name.endswith(".running_var")]:
+            _change_eps(converted, name.removesuffix("running_var"), eps)
         for part in ("weight", "bias"):
             scores, deltas = converted[f"head.logits.{part}"], converted[f"head.deltas.{part}"]
             converted[f"head.logits.{part}"] = scores.roll(-1, dims=0)
-            converted[f"head.deltas.{part}"] = deltas.unflatten(0, (len(scores), 4))[1:].flatten(0, 1)
+            converted[f"head.deltas.{part}"] = deltas.view(len(scores), 4, -1)[1:].reshape(
+                -1, *deltas.shape[1:]
+            )
             converted[f"rpn.shared.logits.{part}"] = _with_zero(converted[f"rpn.shared.logits.{part}"])
         converted["head.fc6.weight"] = _cells_first(converted["head.fc6.weight"])
     except KeyError as error:
         raise ValueError(f"{error} is missing: not a fasterrcnn_resnet50_fpn") from None
-    except RuntimeError as error:
-        raise ValueError("the head has another shape: not a fasterrcnn_resnet50_fpn") from error
+    except (RuntimeError, TypeError, IndexError) as error:
+        raise ValueError("a tensor has another shape: not a fasterrcnn_resnet50_fpn") from error
     return OPTIONS, converted
 
 
@@ -83,9 +85,7 @@ def _change_eps(converted: dict[str, Tensor], prefix: str, eps: float) -> None:
 
     It also gets the counter that a frozen one does not have.
     """
-    variance, scale = converted[f"{prefix}running_var"].double(), converted.get(f"{prefix}weight")
-    if scale is None:
-        raise ValueError(f"'{prefix}weight' is missing: not a fasterrcnn_resnet50_fpn")
+    variance, scale = converted[f"{prefix}running_var"].double(), converted[f"{prefix}weight"]
     factor = ((variance + EPS) / (variance + eps)).sqrt()
     converted[f"{prefix}weight"] = (scale.double() * factor).float()
     converted.setdefault(f"{prefix}num_batches_tracked", torch.tensor(0))
