@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.published import DETECTORS
 from neocog.types import Batch, Detections, Frame, SampleKey
 from neocog.zoo import create
 
@@ -149,3 +150,14 @@ def test_so_they_do_in_single_precision() -> None:
     batch = batch_of(images)
     for mine, other in zip(ours.decode(ours(batch), batch), model(images), strict=True):
         assert_same(mine, other, lost=3)
+
+
+def test_the_published_file_and_its_classes_are_torchvisions() -> None:
+    models = pytest.importorskip("torchvision.models")
+    reference = models.get_model_weights("fasterrcnn_resnet50_fpn").COCO_V1
+    entry = DETECTORS["fasterrcnn_resnet50_fpn"]
+    assert entry.file.url == reference.url
+    assert entry.file.megabytes == reference.meta["_file_size"]
+    names = reference.meta["categories"]
+    for label, name in enumerate(entry.classes, 1):
+        assert name == names[label] or (name == f"unused {label}" and names[label] == "N/A")
