@@ -84,8 +84,9 @@ def same(first: Predictor, second: Predictor) -> bool:
 
 
 def test_a_named_detector_is_fetched_once(requests: list[str], tmp_path: Path) -> None:
-    first = load("coco:tiny")
-    assert first.classes == CLASSES
+    told: list[tuple[int, int]] = []
+    first = load("coco:tiny", progress=lambda done, size: told.append((done, size)))
+    assert first.classes == CLASSES and told[-1][0] == told[-1][1] > 0
     assert same(first, load("coco:tiny"))
     assert requests == ["/tiny.pth"]
     assert [one.name for one in (tmp_path / "cache").iterdir()] == ["tiny.pth"]
@@ -99,7 +100,9 @@ def test_a_file_becomes_a_model_folder_without_the_network(
     card = (tmp_path / "model" / "README.md").read_text()
     assert "a test" in card and SPLIT.classes[0] in card and "unused" not in card
     loaded = load(tmp_path / "model")
-    assert loaded.config["origin"] == "a test"
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    assert digest in card
+    assert loaded.config["source"] == {"as": NAME, "file": "tiny.pth", "sha256": digest}
     assert same(loaded, load("coco:tiny"))
 
 

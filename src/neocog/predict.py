@@ -246,14 +246,16 @@ def load(
     device: str | torch.device = "cpu",
     precision: str = "auto",
     change: Callable[[Any], Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Predictor:
     """A trained model from a run folder, a model folder, or `coco:NAME`, a published detector.
 
-    A published detector is fetched at its first use. `change`: the model's options -> other options, such as
-    thresholds; weights must still fit. Raises CheckpointError with one line, UsageError for an unknown name.
+    A published detector is fetched at its first use; `progress` is called with the bytes received and the
+    size of the file. `change`: the model's options -> other options, such as thresholds; weights must still
+    fit. Raises CheckpointError with one line, UsageError for an unknown name.
     """
     if str(path).startswith(PREFIX):
-        config, weights, folder = fetch_detector(str(path))
+        config, weights, folder = fetch_detector(str(path), progress)
     else:
         folder = find_model(Path(path))
         config, weights = load_model(folder)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neocog.backbones.weights import PublishedWeights, fetch, read_weights
+from neocog.backbones.weights import Progress, PublishedWeights, fetch, read_weights
+from neocog.convert import WEIGHTS as CONVERTED
 from neocog.errors import CheckpointError, UsageError
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
 from neocog.version import __version__
-from neocog.weights import check_weights, first_not_finite, save_model
+from neocog.weights import check_weights, first_not_finite, open_file, save_model
 from neocog.zoo import MODELS, create, known
 
 PREFIX = "coco:"
@@ -67,13 +69,15 @@ DETECTORS: dict[str, PublishedDetector] = {
 """By the names that their authors gave them."""
 
 
-def fetch_detector(reference: str) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
+def fetch_detector(
+    reference: str, progress: Progress | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
     """Config and weights of `coco:NAME`, and the file they are from, which is downloaded only once.
 
     Raises UsageError for an unknown name, CheckpointError if it cannot be fetched or read, DiskError.
     """
     name = known(reference.removeprefix(PREFIX), DETECTORS, "published detector")
-    path = fetch(DETECTORS[name].file)
+    path = fetch(DETECTORS[name].file, progress)
     return *read_detector(name, path), path
 
 
@@ -101,9 +105,14 @@ def read_detector(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tens
         "size": list(entry.size),
         "options": asdict(options),
         "neocog": __version__,
-        "origin": entry.origin,
+        "source": {"as": name, "file": path.name, "sha256": _digest(path)},
     }
     return config, weights
+
+
+def _digest(path: Path) -> str:
+    with open_file(path / CONVERTED if path.is_dir() else path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def convert_detector(name: str, source: Path, folder: Path) -> int:
@@ -114,12 +123,13 @@ def convert_detector(name: str, source: Path, folder: Path) -> int:
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UsageError(f"{folder}: exists already; give a new or an empty folder")
     config, weights = read_detector(name, source)
-    save_model(folder, config, weights, _card(name))
+    save_model(folder, config, weights, _card(config))
     return len(weights)
 
 
-def _card(name: str) -> str:
-    entry = DETECTORS[name]
+def _card(config: Mapping[str, Any]) -> str:
+    source = config["source"]
+    entry = DETECTORS[source["as"]]
     used = [one for one in entry.classes if not one.startswith("unused ")]
     return "\n".join(
         [
@@ -128,10 +138,11 @@ def _card(name: str) -> str:
             "pipeline_tag: object-detection",
             "---",
             "",
-            f"# {entry.model} on {entry.backbone}: {name}",
+            f"# {entry.model} on {entry.backbone}: {source['as']}",
             "",
-            f"Converted by Neocog {__version__}, which did not train it, from {entry.origin} "
-            f"(`{entry.file.file}`).",
+            f"Converted by Neocog {__version__}, which did not train it, from `{source['file']}` "
+            f"(SHA-256 `{source['sha256']}`), read as {entry.origin}. The published file is "
+            f"`{entry.file.file}`, whose SHA-256 begins with `{entry.file.sha256}`.",
             "",
             f"Classes: {', '.join(used)}.",
             "",

@@ -47,12 +47,14 @@ def evaluate(
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
     with processes(device) as peers:
+        from neocog.cli.progress import show_download
         from neocog.cli.settings import apply_settings
         from neocog.predict import load
 
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
-        predictor = load(run, peers.device, precision, change)
+        told = show_download(output(json, peers.first))
+        predictor = load(run, peers.device, precision, change, told)
         _evaluate(run, predictor, data, split, batch, workers, strict, json, peers, keep=not settings)
 
 
