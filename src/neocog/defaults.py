@@ -18,6 +18,7 @@ from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
+from neocog.models.fpn import FPNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
 from neocog.models.ssd import SSDOptions
@@ -47,6 +48,7 @@ class BackboneEntry:
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
     dilated: Callable[[], Backbone] | None = None  # the same with the last stage at the stride before it
+    pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
@@ -55,7 +57,8 @@ _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "b
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
     levels = ("layer3", "layer3", "layer4", "layer4", ("layer2", "layer3", "layer4"))
-    return BackboneEntry(build, *levels, pool=14, dilated=partial(build, dilated=True))
+    stages = ("layer1", "layer2", "layer3", "layer4")
+    return BackboneEntry(build, *levels, pool=14, pyramid=stages, dilated=partial(build, dilated=True))
 
 
 BACKBONES: dict[str, BackboneEntry] = {
@@ -68,6 +71,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         hidden=256,
         size=320,
         training={},
+        pyramid=("c2", "c3", "c4"),
     ),
     "vgg16": BackboneEntry(
         lambda: vgg16(classes=None),
@@ -75,6 +79,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         hidden=4096,
         dropout=0.5,
         pretrain=True,
+        pyramid=("conv3_3", "conv4_3", "conv5_3", "pool5"),
     ),
     "resnet18": _resnet(resnet18),
     "resnet34": _resnet(resnet34),
@@ -233,6 +238,32 @@ def _cell_scales(side: int, strides: Sequence[int], cells: Sequence[int]) -> tup
     """Boxes 2.25 cells wide, but at most 0.9 of the side: on maps of `strides`, then of so many `cells`."""
     widths = [*strides, *(side / number for number in cells)]
     return (*(min(2.25 * width / side, 0.9) for width in widths), 1.05)
+
+
+def fpn_options(backbone: str, side: int) -> FPNOptions:
+    entry = BACKBONES[backbone]
+    if backbone != "compact":
+        return FPNOptions(maps=entry.pyramid)
+    small = side <= SMALL
+    return FPNOptions(
+        maps=entry.pyramid,
+        channels=64,
+        canonical=112.0,
+        pool=entry.pool,
+        hidden=entry.hidden,
+        norm=True,
+        rpn=RPNOptions(
+            scales=(1, 2, 4, 8),
+            channels=64,
+            positive=0.5,
+            samples=64 if small else 128,
+            inside_only=False,
+            before_nms=(150, 150) if small else (1000, 1000),
+            after_nms=(128, 64) if small else (256, 200),
+            shortest=2.0,
+        ),
+        regions=_compact_regions(side),
+    )
 
 
 def _compact_regions(side: int) -> RegionOptions:

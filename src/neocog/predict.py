@@ -23,6 +23,7 @@ from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.proposals.search import SearchOptions, selective_search
+from neocog.published import PREFIX, fetch_detector
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch, Detections, Frame, Sample, blank_batch
 from neocog.weights import (
@@ -132,6 +133,7 @@ class Predictor:
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(resized(self.model.options, size))
+        self._places: Tensor | None = None  # the label of each of the network's classes, or -1
         self.bf16 = uses_bf16(precision, self.device)
         if self.bf16:  # autocast would convert these weights again for every picture
             for layer in self.model.modules():
@@ -153,6 +155,19 @@ class Predictor:
         regions = None if self.search is None else selective_search(pixels, self.search)
         sample = Sample(pixels, None, frame, proposals=regions)
         return collate([self.transform(sample)], stride=STRIDE)
+
+    def among(self, classes: Sequence[str]) -> Predictor:
+        """The same detector, which reports only these of its classes, in this order.
+
+        Raises UsageError for a class that it does not know.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise UsageError(f"the model does not know the class {name!r}")
+        places = [classes.index(name) if name in classes else -1 for name in self.classes]
+        other = copy.copy(self)
+        other.classes, other._places = tuple(classes), torch.tensor(places, dtype=torch.int64)
+        return other
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
         """Detections in original pixels as a Prediction."""
@@ -178,7 +193,7 @@ class Predictor:
         found = self.model.decode(output, batch)
         ended = self._now()
         scale = 1e3 / len(batch)
-        return _mapped(found, batch), Timing((computed - began) * scale, (ended - middle) * scale)
+        return self._mapped(found, batch), Timing((computed - began) * scale, (ended - middle) * scale)
 
     @torch.inference_mode()
     def run_among(self, batch: Batch, among: Sequence[str]) -> dict[str, list[Detections]]:
@@ -186,7 +201,18 @@ class Predictor:
         batch = batch.to(self.device).without_targets()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
             output = self.model(batch)
-        return {one: _mapped(self.model.decode_among(one, output, batch), batch) for one in among}
+        return {one: self._mapped(self.model.decode_among(one, output, batch), batch) for one in among}
+
+    def _mapped(self, found: Sequence[Detections], batch: Batch) -> list[Detections]:
+        """Detections in the network's input as detections in the original pictures, on the CPU."""
+        mapped = [
+            Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
+            for one, frame in zip(found, batch.frames, strict=True)
+        ]
+        if self._places is not None:
+            mapped = [_relabelled(one, self._places) for one in mapped]
+        _require_finite({"detections": mapped}, batch)
+        return mapped
 
     def _now(self) -> float:
         if self.device.type == "cuda":
@@ -194,14 +220,9 @@ class Predictor:
         return time.perf_counter()
 
 
-def _mapped(found: Sequence[Detections], batch: Batch) -> list[Detections]:
-    """Detections in the network's input as detections in the original pictures, on the CPU."""
-    mapped = [
-        Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
-        for one, frame in zip(found, batch.frames, strict=True)
-    ]
-    _require_finite({"detections": mapped}, batch)
-    return mapped
+def _relabelled(found: Detections, places: Tensor) -> Detections:
+    labels = places[found.labels]
+    return Detections(found.boxes, found.scores, labels)[labels >= 0]
 
 
 def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
@@ -242,14 +263,20 @@ def load(
     device: str | torch.device = "cpu",
     precision: str = "auto",
     change: Callable[[Any], Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Predictor:
-    """A trained model from a run folder or a model folder. Raises CheckpointError with one line.
+    """A trained model from a run folder, a model folder, or `coco:NAME`, a published detector.
 
-    `change`: the model's options -> other options, such as thresholds; weights must still fit. What they
-    name, such as a file of label vectors, is read.
+    A published detector is fetched at its first use; `progress` is called with the bytes received and the
+    size of the file. `change`: the model's options -> other options, such as thresholds; weights must still
+    fit, and what they name, such as a file of label vectors, is read. Raises CheckpointError with one line,
+    UsageError for an unknown name.
     """
-    folder = find_model(Path(path))
-    config, weights = load_model(folder)
+    if str(path).startswith(PREFIX):
+        config, weights, folder = fetch_detector(str(path), progress)
+    else:
+        folder = find_model(Path(path))
+        config, weights = load_model(folder)
     if change is not None:
         changed = change(_options(config, folder))
         entry, size = MODELS[config["model"]], (config["size"][0], config["size"][1])

@@ -14,6 +14,7 @@ from neocog.defaults import (
     BACKBONES,
     fast_rcnn_options,
     faster_rcnn_options,
+    fpn_options,
     rcnn_options,
     rfcn_options,
     ssd_options,
@@ -24,6 +25,7 @@ from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
+from neocog.models.fpn import FPN
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
 from neocog.models.ssd import SSD
@@ -32,7 +34,7 @@ from neocog.models.zero_shot import ZeroShot, with_vectors
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
-from neocog.transforms.geometry import Resize
+from neocog.transforms.geometry import Resize, ShorterSide
 from neocog.transforms.warp import Size
 from neocog.types import Batch, Detections, Task
 
@@ -128,6 +130,14 @@ MODELS: dict[str, ModelEntry] = {
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
     ),
+    "faster-rcnn-fpn": ModelEntry(
+        Task.DETECT,
+        FPN,
+        fpn_options,
+        tuple(name for name, entry in BACKBONES.items() if entry.pyramid),
+        "Lin et al. 2017, arXiv:1612.03144",
+        "regions proposed and read on a pyramid of maps, each by its size",
+    ),
     "r-fcn": ModelEntry(
         Task.DETECT,
         RFCN,
@@ -207,6 +217,11 @@ def create(
     return entry.build(build(), count, options)
 
 
-def resized(options: Any, size: Size) -> Size | Resize:
-    """How a model with these options wants pictures: fitted into `size`, or stretched to it, as SSD does."""
-    return Resize(size) if getattr(options, "stretch", False) else size
+def resized(options: Any, size: Size) -> Size | Resize | ShorterSide:
+    """How a model with these options wants pictures: fitted into `size`, or otherwise where they say so.
+
+    `stretch`: to exactly that size, as SSD does. `shorter`: the size is as well turned by a quarter.
+    """
+    if getattr(options, "stretch", False):
+        return Resize(size)
+    return ShorterSide(min(size), max(size)) if getattr(options, "shorter", False) else size

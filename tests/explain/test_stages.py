@@ -21,14 +21,16 @@ from neocog.types import Task
 from neocog.zoo import MODELS, create
 
 DETECTORS = [name for name, entry in MODELS.items() if entry.task == Task.DETECT]
+RPN = ["map 1", "likely boxes", "regions"]
 FIRST = {
     "r-cnn": ["regions"],
     "fast-rcnn": ["regions"],
-    "faster-rcnn": ["anchors", "likely anchors", "regions"],
-    "r-fcn": ["anchors", "likely anchors", "regions"],
-    "ssd": [*(f"map {number}" for number in range(1, 6)), "likely boxes"],
+    "faster-rcnn": RPN,
+    "faster-rcnn-fpn": ["map 1", "map 2", "map 3", "map 4", "likely boxes", "regions"],
+    "r-fcn": RPN,
+    "ssd": ["map 1", "map 2", "map 3", "map 4", "map 5", "likely boxes"],
     "yolo": ["cells", "boxes"],
-    "zero-shot": ["anchors", "likely anchors", "regions"],
+    "zero-shot": RPN,
 }
 
 
@@ -125,7 +127,7 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "out"
     words = ["explain", str(run), str(picture), "--method", "stages", "--conf", "0", "--out", str(out)]
     assert main(words) == 0
-    assert "1 anchors, 12: The 12 anchors" in capsys.readouterr().out
+    assert "1 map 1, 12: 4 x 4 cells, 16 pixels wide" in capsys.readouterr().out
     document = json.loads((out / "explanation.json").read_text())
     assert [one["name"] for one in document["stages"]][-2:] == ["candidates", "detections"]
     for stage in document["stages"]:

@@ -29,7 +29,7 @@ EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
     ] = None,
@@ -47,12 +47,14 @@ def evaluate(
 ) -> None:
     """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
     with processes(device) as peers:
+        from neocog.cli.progress import show_download
         from neocog.cli.settings import apply_settings
         from neocog.predict import load
 
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
-        predictor = load(run, peers.device, precision, change)
+        told = show_download(output(json, peers.first))
+        predictor = load(run, peers.device, precision, change, told)
         _evaluate(run, predictor, data, split, batch, workers, strict, json, peers, keep=not settings)
 
 
@@ -84,6 +86,8 @@ def _evaluate(
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         data = _data_of(description)
     opened = open_data(data, split, strict=strict)
+    if set(opened.classes) < set(predictor.classes):  # such as COCO's 80 of its 90 category ids
+        predictor = predictor.among(opened.classes)
     require_classes(opened, predictor.classes, "the model")
     file = output(json, peers.first)
     print_data(opened, file)

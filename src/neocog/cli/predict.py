@@ -40,7 +40,7 @@ EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found -
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
     out: OutOption,
     conf: Annotated[
@@ -54,15 +54,16 @@ def predict(
     json: JsonOption = None,
 ) -> None:
     """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
+    from neocog.cli.progress import show_download
     from neocog.predict import load
 
     use_threads(threads)
     with processes(device) as peers:
         if peers.first:
             check_out(out, overwrite=overwrite, reads=[run, *sources])
-        predictor = load(run, peers.device, precision)
-        paths = list(find_images(sources))
         file = output(json, peers.first)
+        predictor = load(run, peers.device, precision, progress=show_download(file))
+        paths = list(find_images(sources))
         results: list[dict[str, Any]] = []
         skipped: list[str] = []
         for finding in _findings(predictor, paths, conf, strict, peers):

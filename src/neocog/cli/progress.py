@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -32,6 +32,23 @@ def show_search(counts: Iterable[tuple[int, int]], file: TextIO | None = None) -
             told = f"searching for regions: {done} of {count} pictures, {left} left  "
             print(told, end="\r" if file.isatty() and done < count else "\n", file=file, flush=True)
             spoke = now
+
+
+def show_download(file: TextIO | None = None) -> Callable[[int, int], None]:
+    """What to call with the bytes that came and those to come: it shows how far a download is."""
+    file = file or sys.stdout
+    began = spoke = time.monotonic()
+
+    def show(done: int, size: int) -> None:
+        nonlocal spoke
+        now = time.monotonic()
+        if now - spoke > (0.2 if file.isatty() else PLAIN_SECONDS) or (done >= size and spoke > began):
+            left = clock((now - began) * max(size - done, 0) / done)
+            told = f"fetching: {done / 2**20:.0f} of {size / 2**20:.0f} MiB, {left} left  "
+            print(told, end="\r" if file.isatty() and done < size else "\n", file=file, flush=True)
+            spoke = now
+
+    return show
 
 
 def _plain(moments: Iterable[Moment], title: str, file: TextIO) -> Iterator[Moment]:

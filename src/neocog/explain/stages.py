@@ -6,6 +6,7 @@ detections, are common to all. Nothing is computed a second time for show.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import singledispatch
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from neocog.models.fast_rcnn import FastRCNNOutput
 from neocog.models.faster_rcnn import FasterRCNNOutput
+from neocog.models.fpn import FPNOutput
 from neocog.models.rcnn import RCNNOutput
 from neocog.models.rfcn import RFCNOutput
 from neocog.models.ssd import SSDOutput
@@ -142,30 +144,58 @@ def _of_zero_shot(output: ZeroShotOutput, model: Any, batch: Batch) -> tuple[Sta
 
 
 @first_stages.register
+def _of_fpn(output: FPNOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
+    objectness = output.rpn.logits[0].softmax(dim=1)[:, 0]
+    shapes = [(one.shape[2], one.shape[3]) for one in output.pyramid]
+    counts = [len(output.rpn.anchors) // sum(rows * columns for rows, columns in shapes)] * len(shapes)
+    strides = [*model.strides, 2 * model.strides[-1]]
+    return (
+        *_maps(objectness, output.rpn.anchors, shapes, strides, counts),
+        _likely(objectness, output.rpn.anchors),
+        _regions(output.rpn.proposals[0], _PROPOSALS),
+    )
+
+
+@first_stages.register
 def _of_ssd(output: SSDOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
-    """A stage for each map: how likely its cells see an object, and the boxes of its surest cell."""
     likely = 1 - output.logits[0].softmax(dim=1)[:, -1]
-    found, start = [], 0
-    for number, (one, step) in enumerate(zip(output.maps, model.steps, strict=True), 1):
-        rows, columns = one.shape[-2:]
-        each = len(model.shapes[number - 1])
-        stop = start + rows * columns * each
-        cells = likely[start:stop].view(rows, columns, each)
-        surest = start + int(cells.amax(dim=2).argmax()) * each
+    shapes = [(one.shape[2], one.shape[3]) for one in output.maps]
+    counts = [len(one) for one in model.shapes]
+    return (*_maps(likely, output.boxes, shapes, model.steps, counts), _likely(likely, output.boxes))
+
+
+def _maps(
+    likely: Tensor,
+    boxes: Tensor,
+    shapes: Sequence[tuple[int, int]],
+    steps: Sequence[float],
+    counts: Sequence[int],
+) -> Iterator[Stage]:
+    """A stage for each map of a table of boxes (A, 4): its cells, and the boxes of its surest cell.
+
+    `likely` (A,) in [0, 1]; `shapes` (rows, columns), `steps` pixels a cell and `counts` boxes a cell of each
+    map.
+    """
+    start = 0
+    for number, ((rows, columns), step, each) in enumerate(zip(shapes, steps, counts, strict=True), 1):
+        cells = likely[start : start + rows * columns * each].view(rows, columns, each).amax(dim=2)
+        surest = start + int(cells.argmax()) * each
         own = slice(surest, surest + each)
-        found.append(
-            best(
-                f"map {number}",
-                f"{rows} x {columns} cells, {step:g} pixels wide: how likely any of the {each} default boxes "
-                "of each holds an object, and those of the surest cell.",
-                output.boxes[own],
-                likely[own],
-                heat=Heat(cells.amax(dim=2).float().cpu(), (rows * step, columns * step)),
-            )
+        yield best(
+            f"map {number}",
+            f"{rows} x {columns} cells, {step:g} pixels wide: how likely any of the {each} boxes of each holds "
+            "an object, and those of the surest cell.",
+            boxes[own],
+            likely[own],
+            heat=Heat(cells.float().cpu(), (rows * step, columns * step)),
         )
-        start = stop
-    caption = f"The best of all {len(likely)} default boxes, as they stand."
-    return (*found, best("likely boxes", caption, output.boxes, likely, most=FEW))
+        start += rows * columns * each
+
+
+def _likely(scores: Tensor, boxes: Tensor) -> Stage:
+    """The best of a whole table of boxes."""
+    caption = f"The best of all {len(boxes)} boxes of the table, as they stand."
+    return best("likely boxes", caption, boxes, scores, most=FEW)
 
 
 @first_stages.register
@@ -198,25 +228,17 @@ def _of_yolo(output: YOLOOutput, model: Any, batch: Batch) -> tuple[Stage, ...]:
 
 
 def proposal_stages(rpn: RPNOutput, shape: tuple[int, int], stride: int) -> tuple[Stage, ...]:
-    """What a region proposal network does on a map of this (rows, columns)."""
+    """What a region proposal network does on one map of this (rows, columns)."""
     objectness = rpn.logits[0].softmax(dim=1)[:, 0]
-    cells = objectness.view(*shape, -1)
-    strongest = int(cells.amax(dim=2).argmax())
-    own = slice(strongest * cells.shape[2], (strongest + 1) * cells.shape[2])
-    heat = Heat(cells.amax(dim=2).float().cpu(), (shape[0] * stride, shape[1] * stride))
-    count = len(rpn.anchors)
+    each = len(rpn.anchors) // (shape[0] * shape[1])
     return (
-        best(
-            "anchors",
-            f"The {cells.shape[2]} anchors of one of {shape[0]} x {shape[1]} cells, and where an object is "
-            "likely: the best score of each cell.",
-            rpn.anchors[own],
-            objectness[own],
-            heat=heat,
-        ),
-        best("likely anchors", f"The best of all {count} anchors, as they stand.", rpn.anchors, objectness),
-        _regions(rpn.proposals[0], "The same, moved by their offsets and suppressed: the proposals."),
+        *_maps(objectness, rpn.anchors, [shape], [stride], [each]),
+        _likely(objectness, rpn.anchors),
+        _regions(rpn.proposals[0], _PROPOSALS),
     )
+
+
+_PROPOSALS = "The same, moved by their offsets and suppressed: the proposals."
 
 
 def _regions(proposals: Proposals, caption: str) -> Stage:

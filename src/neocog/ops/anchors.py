@@ -44,3 +44,27 @@ def grid_anchors(base: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
     y, x = torch.meshgrid(y, x, indexing="ij")
     centres = torch.stack([x, y, x, y], dim=-1)
     return (centres[:, :, None] + base).reshape(-1, 4)
+
+
+def corner_anchors(side: float, ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor:
+    """Anchors (A, 4) of area side squared around the origin, half their sides rounded to whole pixels.
+
+    Those that torchvision's detectors were trained with (its `AnchorGenerator`); ratio = height / width.
+    """
+    ratio = torch.tensor(ratios, dtype=torch.float32).sqrt()
+    half = torch.stack([1 / ratio * side, ratio * side], dim=1) / 2
+    return torch.cat([-half, half], dim=1).round()
+
+
+def corner_grid(base: Tensor, shape: tuple[int, int], size: tuple[int, int]) -> Tensor:
+    """Base anchors (A, 4) at the top left corner of every cell of a map of `shape`: (rows * columns * A, 4).
+
+    Order as in `grid_anchors`. `size` is that of the padded pictures (height, width): cells lie a whole
+    number of pixels apart, size // shape, as in torchvision's `AnchorGenerator`.
+    """
+    rows, columns = shape
+    y = torch.arange(rows, dtype=base.dtype, device=base.device) * (size[0] // rows)
+    x = torch.arange(columns, dtype=base.dtype, device=base.device) * (size[1] // columns)
+    y, x = torch.meshgrid(y, x, indexing="ij")
+    corners = torch.stack([x, y, x, y], dim=-1)
+    return (corners[:, :, None] + base).reshape(-1, 4)

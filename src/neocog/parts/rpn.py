@@ -5,7 +5,9 @@ Ren et al. 2015 (Faster R-CNN), arXiv:1506.01497; defaults are those of py-faste
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,6 +60,14 @@ class RPNOutput:
     proposals: tuple[Proposals, ...]  # of each image, best first, without gradient
 
 
+class Candidates(NamedTuple):
+    """What a map would propose, before suppression; N over the batch."""
+
+    boxes: Tensor  # (N, 4) pixels
+    scores: Tensor  # (N,) in [0, 1]
+    images: Tensor  # (N,) int64, position in the batch
+
+
 class RPN(nn.Module):
     """A 3x3 convolution, then for each anchor two scores and four offsets."""
 
@@ -78,28 +88,38 @@ class RPN(nn.Module):
 
     def forward(self, features: Tensor, batch: Batch) -> RPNOutput:
         """Features (B, C, H, W) to anchors (A = H * W * base anchors), scores, offsets and proposals."""
-        count, (rows, columns) = len(features), features.shape[-2:]
+        logits, deltas = self.score(features)
+        rows, columns = features.shape[-2:]
+        anchors = grid_anchors(self.base, (rows, columns), self.stride)
+        candidates = self.candidates(anchors, logits.detach(), deltas.detach(), batch)
+        return RPNOutput(anchors, logits, deltas, self.choose([candidates], batch))
+
+    def score(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Features (B, C, H, W) to logits (B, A, 2) and deltas (B, A, 4) of the map's anchors, float32."""
+        count = len(features)
         hidden = F.relu(self.norm(self.conv(features)))
         logits = self.logits(hidden).permute(0, 2, 3, 1).reshape(count, -1, 2).float()
         deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(count, -1, 4).float()
-        anchors = grid_anchors(self.base, (rows, columns), self.stride)
-        proposals = self._propose(anchors, logits.detach(), deltas.detach(), batch)
-        return RPNOutput(anchors, logits, deltas, proposals)
+        return logits, deltas
 
-    def _propose(
-        self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch
-    ) -> tuple[Proposals, ...]:
-        """Decode, clip, drop the small, keep the best, suppress: the order of `proposal_layer.py`."""
-        test = batch.targets is None
-        before, after = self.options.before_nms[test], self.options.after_nms[test]
+    def candidates(self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch) -> Candidates:
+        """A map's best anchors, decoded, clipped, without the small: the order of `proposal_layer.py`."""
+        before = self.options.before_nms[batch.targets is None]
         margins = logits[..., 0] - logits[..., 1]
         scores, order = margins.topk(min(before, margins.shape[1]), dim=1)
         chosen = deltas.gather(1, order[..., None].expand(-1, -1, 4))
         boxes = clip(self.coder.decode(chosen, anchors[order]), batch.limits[:, None])
         large = shorter_side(boxes) >= self.options.shortest
-        image = torch.nonzero(large)[:, 0]
-        boxes, scores = boxes[large], scores[large].sigmoid()
-        keep = batched_nms(boxes, scores, image, self.options.nms)
+        return Candidates(boxes[large], scores[large].sigmoid(), torch.nonzero(large)[:, 0])
+
+    def choose(self, maps: Sequence[Candidates], batch: Batch) -> tuple[Proposals, ...]:
+        """Suppress within each map and image, then keep the best of an image from all its maps."""
+        after = self.options.after_nms[batch.targets is None]
+        boxes = torch.cat([one.boxes for one in maps])
+        scores = torch.cat([one.scores for one in maps])
+        image = torch.cat([one.images for one in maps])
+        group = torch.cat([one.images + place * len(batch) for place, one in enumerate(maps)])
+        keep = batched_nms(boxes, scores, group, self.options.nms)
         kept = image[keep]
         best = [keep[kept == index][:after] for index in range(len(batch))]
         return tuple(Proposals(boxes[own], scores[own]) for own in best)

@@ -1,0 +1,154 @@
+"""Trained detectors that others published, as models of ours: fetched when they are named, or from a file.
+
+`coco:NAME` stands for a run wherever a model is loaded. One entry of DETECTORS adds one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from neocog.backbones.weights import Progress, PublishedWeights, fetch, read_weights
+from neocog.convert import WEIGHTS as CONVERTED
+from neocog.errors import CheckpointError, UsageError
+from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.version import __version__
+from neocog.weights import check_weights, first_not_finite, open_file, save_model
+from neocog.zoo import MODELS, create, known
+
+PREFIX = "coco:"
+
+_NAMES = (
+    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,,stop sign,"
+    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,,backpack,umbrella,,,"
+    "handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,"
+    "surfboard,tennis racket,bottle,,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,"
+    "broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,,dining table,,,toilet,,tv,"
+    "laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,,book,clock,vase,"
+    "scissors,teddy bear,hair drier,toothbrush"
+)
+
+COCO_CLASSES = tuple(name or f"unused {number}" for number, name in enumerate(_NAMES.split(","), 1))
+"""A name for each category id from 1 to 90, so that label + 1 is the id; ten of them COCO never used."""
+
+
+@dataclass(frozen=True)
+class PublishedDetector:
+    """A file that holds a trained detector, and what it is in this library."""
+
+    file: PublishedWeights
+    model: str
+    backbone: str
+    size: tuple[int, int]  # (height, width) that pictures are fitted into, as the options say
+    convert: Callable[[Mapping[str, Tensor]], tuple[Any, dict[str, Tensor]]]
+    """The file's tensors to options and weights; ValueError where they are of another network."""
+    origin: str
+    classes: tuple[str, ...] = COCO_CLASSES
+
+
+DETECTORS: dict[str, PublishedDetector] = {
+    "fasterrcnn_resnet50_fpn": PublishedDetector(
+        PublishedWeights(
+            "https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
+            "258fb6c6",
+            159.743,
+        ),
+        "faster-rcnn-fpn",
+        "resnet50",
+        (800, 1333),
+        fasterrcnn_from_torchvision,
+        "torchvision's fasterrcnn_resnet50_fpn, COCO_V1, trained on COCO train2017",
+    ),
+}
+"""By the names that their authors gave them."""
+
+
+def fetch_detector(
+    reference: str, progress: Progress | None = None
+) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
+    """Config and weights of `coco:NAME`, and the file they are from, which is downloaded only once.
+
+    Raises UsageError for an unknown name, CheckpointError if it cannot be fetched or read, DiskError.
+    """
+    name = known(reference.removeprefix(PREFIX), DETECTORS, "published detector")
+    path = fetch(DETECTORS[name].file, progress)
+    return *read_detector(name, path), path
+
+
+def read_detector(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `config.json` and `model.safetensors` of a model folder would hold, from the file of a detector.
+
+    Raises UsageError for an unknown name, CheckpointError for a file that is missing, damaged, not finite or
+    of another network.
+    """
+    entry = DETECTORS[known(name, DETECTORS, "published detector")]
+    try:
+        options, weights = entry.convert(read_weights(path))
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    broken = first_not_finite(weights)
+    if broken is not None:
+        raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity; use another file")
+    with torch.device("meta"):
+        check_weights(create(entry.model, entry.classes, entry.backbone, options), weights, path)
+    config = {
+        "task": MODELS[entry.model].task.value,
+        "model": entry.model,
+        "backbone": entry.backbone,
+        "classes": list(entry.classes),
+        "size": list(entry.size),
+        "options": asdict(options),
+        "neocog": __version__,
+        "source": {"as": name, "file": path.name, "sha256": _digest(path)},
+    }
+    return config, weights
+
+
+def _digest(path: Path) -> str:
+    with open_file(path / CONVERTED if path.is_dir() else path) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def convert_detector(name: str, source: Path, folder: Path) -> int:
+    """Write the model folder of a detector from its file; the number of its tensors.
+
+    Raises as `read_detector`, UsageError for a folder in use, DiskError.
+    """
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UsageError(f"{folder}: exists already; give a new or an empty folder")
+    config, weights = read_detector(name, source)
+    save_model(folder, config, weights, _card(config))
+    return len(weights)
+
+
+def _card(config: Mapping[str, Any]) -> str:
+    source = config["source"]
+    entry = DETECTORS[source["as"]]
+    used = [one for one in entry.classes if not one.startswith("unused ")]
+    return "\n".join(
+        [
+            "---",
+            "library_name: neocog",
+            "pipeline_tag: object-detection",
+            "---",
+            "",
+            f"# {entry.model} on {entry.backbone}: {source['as']}",
+            "",
+            f"Converted by Neocog {__version__}, which did not train it, from `{source['file']}` "
+            f"(SHA-256 `{source['sha256']}`), read as {entry.origin}. The published file is "
+            f"`{entry.file.file}`, whose SHA-256 begins with `{entry.file.sha256}`.",
+            "",
+            f"Classes: {', '.join(used)}.",
+            "",
+            "Use: `neocog predict FOLDER photo.jpg --out DIR`, or `neocog.load(FOLDER).predict(image)`.",
+            "",
+            "The licence of the weights is their authors'.",
+            "",
+        ]
+    )
