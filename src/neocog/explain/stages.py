@@ -183,8 +183,8 @@ def _maps(
         own = slice(surest, surest + each)
         yield best(
             f"map {number}",
-            f"{rows} x {columns} cells, {step:g} pixels wide: how likely any of the {each} boxes of each holds "
-            "an object, and those of the surest cell.",
+            f"{rows} x {columns} cells, {step:g} pixels wide: how likely any of the {each} boxes of each "
+            "holds an object, and those of the surest cell.",
             boxes[own],
             likely[own],
             heat=Heat(cells.float().cpu(), (rows * step, columns * step)),
