@@ -93,6 +93,7 @@ class ModelEntry:
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     side: int = 1000  # longest pictures that it is made for, pixels
     augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
+    compared: bool = True  # whether `compare` trains it unasked
     stages: Callable[[Any], Stages] = _one_stage
     dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
     suit: Callable[[Any, Sequence[str], Any, tuple[int, int]], Any] = _as_they_are
@@ -137,6 +138,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(name for name, entry in BACKBONES.items() if entry.pyramid),
         "Lin et al. 2017, arXiv:1612.03144",
         "regions proposed and read on a pyramid of maps, each by its size",
+        compared=False,
     ),
     "r-fcn": ModelEntry(
         Task.DETECT,
@@ -174,6 +176,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Bansal et al. 2018, arXiv:1804.04340",
         "classes known by vectors, so that unseen ones are found too",
+        compared=False,  # it needs label vectors
         suit=with_vectors,
     ),
 }

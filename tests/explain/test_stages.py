@@ -28,7 +28,7 @@ FIRST = {
     "faster-rcnn": RPN,
     "faster-rcnn-fpn": ["map 1", "map 2", "map 3", "map 4", "likely boxes", "regions"],
     "r-fcn": RPN,
-    "ssd": ["map 1", "map 2", "map 3", "map 4", "map 5", "likely boxes"],
+    "ssd": ["map 1", "map 2", "map 3", "map 4", "likely boxes"],
     "yolo": ["cells", "boxes"],
     "zero-shot": RPN,
 }

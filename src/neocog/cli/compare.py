@@ -45,7 +45,7 @@ EXAMPLE = "Example: neocog compare faster-rcnn --data scenes --minutes 3 --out r
 def compare(
     out: OutOption,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which models (default: all).")
+        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which models (default: the whole family).")
     ] = None,
     data: Annotated[
         str, typer.Option("--data", metavar="PATH", help="A data set, or scenes[:level].")
@@ -84,7 +84,8 @@ def compare(
     check_out(out, overwrite=overwrite, reads=[data])
     use_threads(threads)
     known(task, list(Task), "task")
-    names = models or [name for name, entry in MODELS.items() if entry.task == task]
+    family = [name for name, entry in MODELS.items() if entry.task == task and entry.compared]
+    names = models or family
     given = {"minutes": minutes, "steps": steps}
     plans = [
         run_options(
