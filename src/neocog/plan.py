@@ -150,7 +150,8 @@ def with_seed(options: RunOptions, seed: int) -> RunOptions:
 
 def require_memory(options: RunOptions, machine: Machine) -> None:
     """Raise DeviceError where not even the pictures of one step fit: loading them would stall the machine."""
-    height, width = options.size
+    sizes = MODELS[options.model].sizes(options.options, options.size)
+    height, width = max(sizes, key=lambda size: size[0] * size[1])
     pictures = -(-options.training.batch // machine.peers.size)
     needed, there = 12 * pictures * height * width, memory_of(machine.device)
     if there is not None and needed > there:
