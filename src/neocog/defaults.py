@@ -149,7 +149,8 @@ def faster_rcnn_options(backbone: str, side: int) -> FasterRCNNOptions:
 def rfcn_options(backbone: str, side: int) -> RFCNOptions:
     """Scores come from the last map of all; on VGG-16, which the paper does not try, from conv5_3.
 
-    On `compact` from p3: regions cost so little that a step may learn from all that are proposed.
+    On `compact` from p3, and a step learns from the hardest regions, as in the paper's best results: to read
+    all of them costs little.
     """
     entry = BACKBONES[backbone]
     options = RFCNOptions(level=entry.level, score_level="layer4" if entry.dilated else entry.level)
@@ -162,7 +163,7 @@ def rfcn_options(backbone: str, side: int) -> RFCNOptions:
         channels=192,
         norm=True,
         rpn=_compact_rpn(side),
-        regions=replace(_compact_regions(side), samples=128),
+        regions=replace(_compact_regions(side), hard=True),
     )
 
 
