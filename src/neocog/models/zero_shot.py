@@ -37,7 +37,8 @@ Among = Literal["all", "seen", "unseen"]
 class ZeroShotOptions:
     """Defaults: the paper's loss, with its static background ("SB"); "LAB" is the latent one.
 
-    The paper assigns latent words in rounds of training; here every step assigns anew, by the current network.
+    The paper assigns latent words in rounds of training; here every step assigns anew, by the network as it
+    is.
     """
 
     embeddings: str = ""  # a file to read label vectors from, {name: [numbers]}; "": the data's own
