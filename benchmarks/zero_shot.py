@@ -33,14 +33,15 @@ from neocog.evaluate import evaluate
 from neocog.models.zero_shot import ZeroShotOptions
 from neocog.predict import load
 
-SHOWN = (
-    "unseen_map50",
-    "gzsd_seen_map50",
-    "gzsd_unseen_map50",
-    "gzsd_harmonic_map50",
-    "gzsd_seen_recall100",
-    "gzsd_unseen_recall100",
-)
+SHOWN = {
+    "unseen_map50": "only unseen",
+    "gzsd_seen_map50": "seen",
+    "gzsd_unseen_map50": "unseen",
+    "gzsd_harmonic_map50": "harmonic",
+    "gzsd_seen_recall100": "seen R100",
+    "gzsd_unseen_recall100": "unseen R100",
+}
+"""Metrics, and how their columns are headed: VOC mAP50, then Recall@100 over all objects."""
 
 
 def dealt(options: ZeroShotOptions, labels: list[int], seed: int) -> ZeroShotOptions:
@@ -82,7 +83,7 @@ def main() -> None:
         return
     if given.run is None:
         parser.error("give a RUN, or --write FILE")
-    print(" " * 32 + "".join(f"{name.removesuffix('50').removesuffix('100')[-12:]:>12}" for name in SHOWN))
+    print(" " * 32 + "".join(f"{heading:>12}" for heading in SHOWN.values()), flush=True)
     own = measured(given.run, given.data)
     show("its own vectors", own)
     model = load(given.run).model
@@ -96,7 +97,7 @@ def main() -> None:
     }
     if given.control is not None:
         rows["trained with permuted vectors"] = [measured(given.control, given.data)]
-    harmonic = SHOWN.index("gzsd_harmonic_map50")
+    harmonic = list(SHOWN).index("gzsd_harmonic_map50")
     for name, each in rows.items():
         means = [mean(column) for column in zip(*each, strict=True)]
         show(name, means)

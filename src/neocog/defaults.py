@@ -183,7 +183,9 @@ def _compact_rpn(side: int) -> RPNOptions:
 
 
 def zero_shot_options(backbone: str, side: int) -> ZeroShotOptions:
-    return ZeroShotOptions(detector=faster_rcnn_options(backbone, side))
+    """On `compact` with a margin that vectors can keep which share an attribute: their cosine is 0.5."""
+    options = ZeroShotOptions(detector=faster_rcnn_options(backbone, side))
+    return replace(options, margin=0.3) if backbone == "compact" else options
 
 
 def yolo_options(backbone: str, side: int) -> YOLOOptions:

@@ -14,6 +14,7 @@ from neocog.data.label_vectors import LabelVectors, pair_vectors
 from neocog.errors import DataError, UsageError
 from neocog.models.zero_shot import ZeroShotOptions, with_vectors
 from neocog.ops.boxes import coverage
+from neocog.parts.regions import box_loss
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.zoo import MODELS, create
 
@@ -148,6 +149,18 @@ def test_calibration_takes_from_seen_classes_where_both_compete() -> None:
     torch.testing.assert_close(calibrated.scores(cosines, "all"), plain.scores(lower, "all"))
     for view in ("seen", "unseen"):
         torch.testing.assert_close(calibrated.scores(cosines, view), plain.scores(cosines, view))
+
+
+def test_one_set_of_offsets_serves_every_class() -> None:
+    model = build()
+    batch = make_batch([FULL])
+    output = model(batch)
+    assert output.deltas.shape == (len(output.regions), 4)
+    coder = model.detector.coder
+    once = box_loss(output.regions, output.deltas, 3, coder)
+    each = box_loss(output.regions, output.deltas.repeat(1, 3), 3, coder)
+    assert once > 0 and torch.equal(once, each)
+    assert not torch.equal(once, box_loss(output.regions, output.deltas.repeat(1, 3) + 1, 3, coder))
 
 
 def test_reconstruction_gives_the_features_back() -> None:

@@ -36,13 +36,17 @@ Among = Literal["all", "seen", "unseen"]
 
 @dataclass(frozen=True)
 class ZeroShotOptions:
-    """Defaults: the paper's loss, and its static background ("SB")."""
+    """Defaults: the paper's loss, with its static background ("SB"); "LAB" is the latent one.
+
+    The paper assigns latent words in rounds of training; here every step assigns anew, by the network as it
+    is.
+    """
 
     embeddings: str = ""  # a file to read label vectors from, {name: [numbers]}; "": the data's own
     unseen: tuple[str, ...] | str = ()  # classes that are not learnt from; text divides them by commas
     background: Literal["static", "latent"] = "static"  # one vector, or the vocabulary, whichever is nearest
     loss: Literal["margin", "softmax"] = "margin"  # the paper's, or cross-entropy
-    margin: float = 1.0
+    margin: float = 1.0  # by which the cosine with the own vector is to exceed every other
     temperature: float = 0.05  # cosines are divided by it before a softmax
     reconstruction: float = 0.0  # weight of the squared error with which the vectors give the features back
     calibration: float = 0.0  # taken from the cosines of seen classes where unseen ones compete with them
