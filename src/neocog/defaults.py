@@ -39,6 +39,7 @@ class BackboneEntry:
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
+    trunk: Callable[[], Backbone] | None = None  # it without a pyramid of its own, if it has one
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
@@ -63,6 +64,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         size=320,
         training={},
         pyramid=("c2", "c3", "c4"),
+        trunk=lambda: compact(pyramid=False),
     ),
     "vgg16": BackboneEntry(
         lambda: vgg16(classes=None),

@@ -72,6 +72,7 @@ class ModelEntry:
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     stages: Callable[[Any], Stages] = _one_stage
+    trunk: bool = False  # whether it brings a pyramid, and the backbone needs none
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -109,6 +110,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(name for name, entry in BACKBONES.items() if entry.pyramid),
         "Lin et al. 2017, arXiv:1612.03144",
         "regions proposed and read on a pyramid of maps, each by its size",
+        trunk=True,
     ),
 }
 
@@ -137,7 +139,8 @@ def create(
     chosen = BACKBONES[backbone]
     if options is None:
         options = entry.options(backbone, chosen.size)
-    return entry.build(chosen.build(), count, options)
+    build = chosen.trunk if entry.trunk and chosen.trunk is not None else chosen.build
+    return entry.build(build(), count, options)
 
 
 def resized(options: Any, size: Size) -> Size | ShorterSide:
