@@ -44,9 +44,10 @@ def test_folded_backbones_give_the_same_maps(name: str) -> None:
         )
 
 
-def test_a_folded_detector_gives_the_same_scores() -> None:
+@pytest.mark.parametrize("name", ["faster-rcnn", "faster-rcnn-fpn"])
+def test_a_folded_detector_gives_the_same_scores(name: str) -> None:
     torch.manual_seed(0)
-    model: Any = create("faster-rcnn", 3).eval()
+    model: Any = create(name, 3).eval()
     randomise(model)
     batch = make_batch([FULL]).without_targets()
     folded: Any = fold_batchnorm(copy.deepcopy(model), lambda one: one(batch))

@@ -38,7 +38,7 @@ class BackboneEntry:
     region_level: str  # the map that region heads read
     crop_level: str  # the map that a crop of one object ends in
     cell_level: str  # the map whose cells answer for objects, in YOLO
-    ssd_levels: tuple[str, ...]  # the maps that SSD begins with
+    ssd_levels: tuple[str, ...]  # the maps that SSD begins with, the last of stride 16 or `layer4`
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -47,8 +47,9 @@ class BackboneEntry:
     size: int = 1000  # default longer side of the network's input, pixels
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
-    dilated: Callable[[], Backbone] | None = None  # the same with the last stage at the stride before it
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
+    variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
+    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own."""
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
@@ -58,7 +59,8 @@ def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
     levels = ("layer3", "layer3", "layer4", "layer4", ("layer2", "layer3", "layer4"))
     stages = ("layer1", "layer2", "layer3", "layer4")
-    return BackboneEntry(build, *levels, pool=14, pyramid=stages, dilated=partial(build, dilated=True))
+    variants = {"dilated": partial(build, dilated=True)}
+    return BackboneEntry(build, *levels, pool=14, pyramid=stages, variants=variants)
 
 
 BACKBONES: dict[str, BackboneEntry] = {
@@ -72,6 +74,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         size=320,
         training={},
         pyramid=("c2", "c3", "c4"),
+        variants={"trunk": lambda: compact(pyramid=False)},
     ),
     "vgg16": BackboneEntry(
         lambda: vgg16(classes=None),
@@ -87,7 +90,7 @@ BACKBONES: dict[str, BackboneEntry] = {
     "resnet101": _resnet(resnet101),
     "darknet": BackboneEntry(
         darknet,
-        *("conv16", "conv16", "conv20", "conv24", ("conv16", "conv20", "conv24")),
+        *("conv16", "conv16", "conv20", "conv24", ()),
         hidden=4096,
         dropout=0.5,
         size=448,
@@ -153,7 +156,9 @@ def rfcn_options(backbone: str, side: int) -> RFCNOptions:
     all of them costs little.
     """
     entry = BACKBONES[backbone]
-    options = RFCNOptions(level=entry.level, score_level="layer4" if entry.dilated else entry.level)
+    options = RFCNOptions(
+        level=entry.level, score_level="layer4" if "dilated" in entry.variants else entry.level
+    )
     if backbone != "compact":
         return options
     return replace(

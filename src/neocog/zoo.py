@@ -95,7 +95,7 @@ class ModelEntry:
     augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
     compared: bool = True  # whether `compare` trains it unasked
     stages: Callable[[Any], Stages] = _one_stage
-    dilated: bool = False  # whether the last stage of a ResNet dilates instead of halving its map
+    variant: str = ""  # of a backbone that has one of that name: a key of `BackboneEntry.variants`
     suit: Callable[[Any, Sequence[str], Any, tuple[int, int]], Any] = _as_they_are
     """Options, names of the classes, data (or None), (height, width) of the input -> options with what they
     leave to the data filled in. They are part of a run, so its model needs no data from then on."""
@@ -138,6 +138,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(name for name, entry in BACKBONES.items() if entry.pyramid),
         "Lin et al. 2017, arXiv:1612.03144",
         "regions proposed and read on a pyramid of maps, each by its size",
+        variant="trunk",
         compared=False,
     ),
     "r-fcn": ModelEntry(
@@ -147,13 +148,13 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Dai et al. 2016, arXiv:1605.06409",
         "regions whose bins read score maps of their own, and vote",
-        dilated=True,
+        variant="dilated",
     ),
     "ssd": ModelEntry(
         Task.DETECT,
         SSD,
         ssd_options,
-        tuple(BACKBONES),
+        tuple(name for name, entry in BACKBONES.items() if entry.ssd_levels),
         "Liu et al. 2016, arXiv:1512.02325",
         "a table of boxes scored at once, on maps of several sizes",
         side=512,
@@ -216,7 +217,7 @@ def create(
     if options is None:
         options = entry.options(backbone, side or usual_side(name, backbone))
     chosen = BACKBONES[backbone]
-    build = (entry.dilated and chosen.dilated) or chosen.build
+    build = chosen.variants.get(entry.variant, chosen.build)
     return entry.build(build(), count, options)
 
 

@@ -95,3 +95,12 @@ def test_options_that_cannot_be() -> None:
     with pytest.raises(ValueError, match="must double"):
         create(NAME, 2, "compact", FPNOptions(maps=("c2", "c4"), rpn=RPNOptions(scales=(1, 2, 4))))
     assert isinstance(create(NAME, 2), FPN)
+
+
+@pytest.mark.parametrize("backbone", ["compact", "vgg16", "resnet18"])
+def test_every_weight_has_a_use(backbone: str) -> None:
+    torch.manual_seed(0)
+    model: Any = create(NAME, 2, backbone)
+    batch = make_batch([FULL])
+    torch.stack(list(model.loss(model(batch), batch).values())).sum().backward()
+    assert [name for name, value in model.named_parameters() if value.grad is None] == []

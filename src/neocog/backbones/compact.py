@@ -55,12 +55,20 @@ class Merge(nn.Module):
 class Compact(Backbone):
     """Maps `c2`, `c3`, `c4` at strides 4, 8, 16; `p3` and `p2` at 8 and 4 again, with the context of `c4`."""
 
-    def __init__(self, widths: tuple[int, int, int, int, int, int] = (16, 48, 96, 128, 96, 48)) -> None:
-        """`widths`: channels of the stem, of the three stages, of `p3` and of `p2`."""
+    def __init__(
+        self,
+        widths: tuple[int, int, int, int, int, int] = (16, 48, 96, 128, 96, 48),
+        *,
+        pyramid: bool = True,
+    ) -> None:
+        """`widths`: channels of the stem, of the three stages, of `p3` and of `p2`.
+
+        Without `pyramid` it ends with `c4`, for a detector that has a pyramid of its own.
+        """
         stem, c2, c3, c4, p3, p2 = widths
         super().__init__(
-            {"c2": c2, "c3": c3, "c4": c4, "p3": p3, "p2": p2},
-            {"c2": 4, "c3": 8, "c4": 16, "p3": 8, "p2": 4},
+            {"c2": c2, "c3": c3, "c4": c4} | ({"p3": p3, "p2": p2} if pyramid else {}),
+            {"c2": 4, "c3": 8, "c4": 16} | ({"p3": 8, "p2": 4} if pyramid else {}),
             mean=(0.5, 0.5, 0.5),
             std=(0.25, 0.25, 0.25),
         )
@@ -68,7 +76,8 @@ class Compact(Backbone):
         self.c2 = Block(stem, c2, 2)
         self.c3 = nn.Sequential(Block(c2, c3, 2), Block(c3, c3))
         self.c4 = nn.Sequential(Block(c3, c4, 2), Block(c4, c4))
-        self.p3, self.p2 = Merge(c3, c4, p3), Merge(c2, p3, p2)
+        if pyramid:
+            self.p3, self.p2 = Merge(c3, c4, p3), Merge(c2, p3, p2)
 
     def forward(self, images: Tensor, until: str | None = None) -> Features:
         self.require(until)
@@ -78,11 +87,13 @@ class Compact(Backbone):
             x = maps[name] = stage(x)
             if name == until:
                 return Features(maps)
+        if "p3" not in self.channels:
+            return Features(maps)
         maps["p3"] = self.p3(maps["c3"], maps["c4"])
         if until != "p3":
             maps["p2"] = self.p2(maps["c2"], maps["p3"])
         return Features(maps)
 
 
-def compact() -> Compact:
-    return Compact()
+def compact(*, pyramid: bool = True) -> Compact:
+    return Compact(pyramid=pyramid)

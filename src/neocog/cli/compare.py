@@ -45,7 +45,8 @@ EXAMPLE = "Example: neocog compare faster-rcnn --data scenes --minutes 3 --out r
 def compare(
     out: OutOption,
     models: Annotated[
-        list[str] | None, typer.Argument(metavar="[MODEL...]", help="Which models (default: the whole family).")
+        list[str] | None,
+        typer.Argument(metavar="[MODEL...]", help="Which models (default: the whole family)."),
     ] = None,
     data: Annotated[
         str, typer.Option("--data", metavar="PATH", help="A data set, or scenes[:level].")
