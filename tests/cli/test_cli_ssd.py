@@ -34,7 +34,7 @@ def test_a_run_trains_is_measured_and_predicts(folder: Path, tmp_path: Path) -> 
     words = ["train", "ssd", "--data", str(folder), "--set", "stretch=true", *SMALL]
     assert main([*words, "--out", str(out)]) == 0
     options = json.loads((out / "run.json").read_text())["options"]
-    assert options["augmentation"]["patches"] and options["augmentation"]["zoom_out"] == 4
+    assert options["augmentation"]["patches"] and options["augmentation"]["zoom_out"] == 1
     assert options["options"]["side"] == 64
     assert main(["evaluate", str(out), "--split", "test", "--threads", "1"]) == 0
     assert "voc_map50" in json.loads((out / "evaluation.json").read_text())["metrics"]
@@ -47,9 +47,9 @@ def test_a_run_trains_is_measured_and_predicts(folder: Path, tmp_path: Path) -> 
 def test_augmentation_is_chosen_by_name(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     out = tmp_path / "run"
     words = ["train", "ssd", "--data", str(folder), "--out", str(out), *SMALL]
-    assert main([*words, "--augment", "patches"]) == 0
+    assert main([*words, "--augment", "zoom-out"]) == 0
     chosen = json.loads((out / "run.json").read_text())["options"]["augmentation"]
-    assert chosen["patches"] and chosen["zoom_out"] == 1 and chosen["scale"] is None
+    assert chosen["patches"] and chosen["zoom_out"] == 4 and chosen["scale"] is None
     assert main([*words, "--overwrite", "--augment", "patchs"]) == 2
     assert "did you mean 'patches'" in capsys.readouterr().err
 
@@ -58,7 +58,7 @@ def test_defaults_suit_model_and_data() -> None:
     """SSD's own for photographs; generated pictures, and other models, stay as they are."""
     scenes, photographs = Scenes("std", "train", count=1), object()
     assert not default_augmentation(scenes, "ssd").patches
-    assert default_augmentation(photographs, "ssd").zoom_out == 4  # type: ignore[arg-type]
+    assert default_augmentation(photographs, "ssd").patches  # type: ignore[arg-type]
     assert not default_augmentation(photographs, "faster-rcnn").patches  # type: ignore[arg-type]
     for name in AUGMENTATIONS:
         wanted = name != "usual"
