@@ -158,7 +158,7 @@ MODELS: dict[str, ModelEntry] = {
         "Liu et al. 2016, arXiv:1512.02325",
         "a table of boxes scored at once, on maps of several sizes",
         side=512,
-        augment="zoom-out",
+        augment="patches",
     ),
     "yolo": ModelEntry(
         Task.DETECT,

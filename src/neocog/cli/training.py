@@ -60,7 +60,7 @@ AugmentOption = Annotated[
         "--augment",
         metavar="usual|patches|zoom-out",
         help="How the scale of training pictures is varied: about their own size, by SSD's patches, or by "
-        "patches of pictures made smaller first (default: zoom-out for ssd on photographs, else usual).",
+        "patches of pictures made smaller first (default: patches for ssd on photographs, else usual).",
     ),
 ]
 WorkersOption = Annotated[

@@ -212,7 +212,7 @@ class SSD(nn.Module):
 
 
 def _trunk(inputs: int, outputs: int) -> nn.Module:
-    """For training from scratch: plain scores of a map learn slowly."""
+    """A 3x3 convolution of its own for a map, which other maps are computed from or merged with."""
     conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True))
 

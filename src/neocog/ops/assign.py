@@ -16,6 +16,9 @@ from neocog.types import Objects
 NEGATIVE = -1
 UNUSED = -2
 
+LEAST_OVERLAP = 1e-6
+"""IoU above which an object takes a box in `match`: the authors'."""
+
 
 def assign(
     boxes: Tensor,
@@ -141,7 +144,3 @@ def _one_each(overlaps: NDArray[np.float32]) -> NDArray[np.int64]:
         taken.add(column)
         best[row] = 0
     return chosen
-
-
-LEAST_OVERLAP = 1e-6
-"""IoU above which an object may take a box: the authors'."""
