@@ -46,7 +46,7 @@ def compare(
     out: OutOption,
     models: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[MODEL...]", help="Which models (default: the whole family)."),
+        typer.Argument(metavar="[MODEL...]", help="Which models (default: the family)."),
     ] = None,
     data: Annotated[
         str, typer.Option("--data", metavar="PATH", help="A data set, or scenes[:level].")
