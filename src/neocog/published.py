@@ -18,6 +18,7 @@ from neocog.backbones.weights import Progress, PublishedWeights, fetch, read_wei
 from neocog.convert import WEIGHTS as CONVERTED
 from neocog.errors import CheckpointError, UsageError
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.models.torchvision_ssd import ssd300_from_torchvision
 from neocog.version import __version__
 from neocog.weights import check_weights, first_not_finite, open_file, save_model
 from neocog.zoo import MODELS, create, known
@@ -64,6 +65,16 @@ DETECTORS: dict[str, PublishedDetector] = {
         (800, 1333),
         fasterrcnn_from_torchvision,
         "torchvision's fasterrcnn_resnet50_fpn, COCO_V1, trained on COCO train2017",
+    ),
+    "ssd300_vgg16": PublishedDetector(
+        PublishedWeights(
+            "https://download.pytorch.org/models/ssd300_vgg16_coco-b556d3b4.pth", "b556d3b4", 135.988
+        ),
+        "ssd",
+        "vgg16",
+        (300, 300),
+        ssd300_from_torchvision,
+        "torchvision's ssd300_vgg16, COCO_V1, trained on COCO train2017",
     ),
 }
 """By the names that their authors gave them."""

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from neocog.models.torchvision_ssd import COCO_CLASSES, OPTIONS, PUBLISHED, load_ssd300
+from neocog.models.torchvision_ssd import OPTIONS
+from neocog.predict import load
+from neocog.published import COCO_CLASSES, DETECTORS, convert_detector
 from neocog.types import Batch, Frame, SampleKey
 
 pytestmark = pytest.mark.oracle
@@ -42,7 +44,8 @@ def test_finds_what_torchvision_finds(theirs: Any, tmp_path: Path) -> None:
     calibrate(theirs, images)
     file = tmp_path / "ssd300.pth"
     torch.save(theirs.state_dict(), file)
-    ours = load_ssd300(file)
+    convert_detector("ssd300_vgg16", file, tmp_path / "model")
+    ours = load(tmp_path / "model", precision="f32").model
     with torch.inference_mode():
         wanted = theirs(list(images))
         sizes = ((300, 300),) * 2
@@ -77,8 +80,9 @@ def calibrate(model: Any, images: torch.Tensor) -> None:
 def test_options_and_classes_are_torchvisions(theirs: Any) -> None:
     detection = pytest.importorskip("torchvision.models.detection")
     weights = detection.SSD300_VGG16_Weights.COCO_V1
-    assert PUBLISHED.url == weights.url
-    assert PUBLISHED.megabytes == weights.meta["_file_size"]
+    published = DETECTORS["ssd300_vgg16"].file
+    assert published.url == weights.url
+    assert published.megabytes == weights.meta["_file_size"]
     names = weights.meta["categories"][1:]
     assert len(names) == len(COCO_CLASSES) == 90 == len(set(COCO_CLASSES))
     for number, (ours, other) in enumerate(zip(COCO_CLASSES, names, strict=True), 1):

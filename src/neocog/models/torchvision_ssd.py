@@ -8,37 +8,14 @@ category ids 1 to 90, ten of which COCO never used, so that label + 1 is the id 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from neocog.backbones.vgg import VGG16
-from neocog.backbones.weights import PublishedWeights, fetch, read_weights
-from neocog.errors import CheckpointError
-from neocog.models.ssd import SSD, SSDOptions
-from neocog.weights import check_weights
-
-PUBLISHED = PublishedWeights(
-    "https://download.pytorch.org/models/ssd300_vgg16_coco-b556d3b4.pth", "b556d3b4", 135.988
-)
+from neocog.models.ssd import SSDOptions
 
 OPTIONS = SSDOptions(
     scales=(0.07, 0.15, 0.33, 0.51, 0.69, 0.87, 1.05), limit=True, pixels="caffe", stretch=True
 )
-
-_NAMES = (
-    "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,,stop sign,"
-    "parking meter,bench,bird,cat,dog,horse,sheep,cow,elephant,bear,zebra,giraffe,,backpack,umbrella,,,"
-    "handbag,tie,suitcase,frisbee,skis,snowboard,sports ball,kite,baseball bat,baseball glove,skateboard,"
-    "surfboard,tennis racket,bottle,,wine glass,cup,fork,knife,spoon,bowl,banana,apple,sandwich,orange,"
-    "broccoli,carrot,hot dog,pizza,donut,cake,chair,couch,potted plant,bed,,dining table,,,toilet,,tv,"
-    "laptop,mouse,remote,keyboard,cell phone,microwave,oven,toaster,sink,refrigerator,,book,clock,vase,"
-    "scissors,teddy bear,hair drier,toothbrush"
-)
-
-COCO_CLASSES = tuple(name or f"unused {number}" for number, name in enumerate(_NAMES.split(","), 1))
-"""A name for each category id from 1 to 90; `unused 12` is an id that COCO never used."""
 
 
 def ssd300_from_torchvision(state: Mapping[str, Tensor]) -> tuple[SSDOptions, dict[str, Tensor]]:
@@ -60,26 +37,6 @@ def ssd300_from_torchvision(state: Mapping[str, Tensor]) -> tuple[SSDOptions, di
             of_each = converted[name].reshape(boxes, -1, *converted[name].shape[1:])
             converted[name] = of_each.roll(-1, dims=1).flatten(0, 1)  # background: first to last
     return OPTIONS, converted
-
-
-def load_ssd300(source: str | Path = "coco") -> SSD:
-    """Torchvision's SSD300 with its 90 classes, COCO_CLASSES, from `coco` (fetched once) or a local file.
-
-    Raises CheckpointError for a file that is missing, damaged, or holds another network, or where the
-    published one cannot be fetched.
-    """
-    path = fetch(PUBLISHED) if source == "coco" else Path(source)
-    given = read_weights(path)
-    try:
-        options, state = ssd300_from_torchvision(given)
-    except ValueError as error:
-        raise CheckpointError(f"{path}: {error}") from error
-    with torch.device("meta"):
-        wanted = SSD(VGG16(), len(COCO_CLASSES), options)
-    check_weights(wanted, state, path)
-    model = SSD(VGG16(), len(COCO_CLASSES), options)
-    model.load_state_dict(state)
-    return model.eval()
 
 
 def _names() -> Iterator[tuple[str, str]]:
