@@ -167,7 +167,7 @@ MODELS: dict[str, ModelEntry] = {
         tuple(BACKBONES),
         "Redmon et al. 2016, arXiv:1506.02640",
         "each cell of one map answers for the objects centred in it",
-        suit=with_anchors,
+        suit=lambda options, classes, data, size: with_anchors(options, data, size),
         sizes=training_sizes,
     ),
     "zero-shot": ModelEntry(
@@ -178,7 +178,7 @@ MODELS: dict[str, ModelEntry] = {
         "Bansal et al. 2018, arXiv:1804.04340",
         "classes known by vectors, so that unseen ones are found too",
         compared=False,  # it needs label vectors
-        suit=with_vectors,
+        suit=lambda options, classes, data, size: with_vectors(options, classes, data),
     ),
 }
 

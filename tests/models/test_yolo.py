@@ -182,11 +182,11 @@ def test_anchors_are_found_in_the_boxes_that_training_sees() -> None:
 
     data: Any = Data()
     options = replace(MODELS["yolo"].options("compact", 96), anchors=2)
-    assert with_anchors(options, ("a",), data, (100, 100)).anchors == ((10.0, 5.0), (40.0, 20.0))
+    assert with_anchors(options, data, (100, 100)).anchors == ((10.0, 5.0), (40.0, 20.0))
     given = replace(options, anchors=TWO)
-    assert with_anchors(given, ("a",), data, (100, 100)) == given
+    assert with_anchors(given, data, (100, 100)) == given
     with pytest.raises(UsageError, match="3 sizes are to be found among 2 different ones"):
-        with_anchors(replace(options, anchors=3), ("a",), data, (100, 100))
+        with_anchors(replace(options, anchors=3), data, (100, 100))
     with pytest.raises(UsageError, match="anchors=2: their sizes were not found"):
         create("yolo", 2, "compact", options)
 

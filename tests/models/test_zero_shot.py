@@ -14,7 +14,7 @@ from neocog.data.label_vectors import LabelVectors, pair_vectors
 from neocog.errors import DataError, UsageError
 from neocog.models.zero_shot import ZeroShotOptions, with_vectors
 from neocog.ops.boxes import coverage
-from neocog.parts.regions import box_loss
+from neocog.parts.regions import box_losses
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.zoo import MODELS, create
 
@@ -157,10 +157,10 @@ def test_one_set_of_offsets_serves_every_class() -> None:
     output = model(batch)
     assert output.deltas.shape == (len(output.regions), 4)
     coder = model.detector.coder
-    once = box_loss(output.regions, output.deltas, 3, coder)
-    each = box_loss(output.regions, output.deltas.repeat(1, 3), 3, coder)
-    assert once > 0 and torch.equal(once, each)
-    assert not torch.equal(once, box_loss(output.regions, output.deltas.repeat(1, 3) + 1, 3, coder))
+    once = box_losses(output.regions, output.deltas, 3, coder)
+    each = box_losses(output.regions, output.deltas.repeat(1, 3), 3, coder)
+    assert once.sum() > 0 and torch.equal(once, each)
+    assert not torch.equal(once, box_losses(output.regions, output.deltas.repeat(1, 3) + 1, 3, coder))
 
 
 def test_reconstruction_gives_the_features_back() -> None:

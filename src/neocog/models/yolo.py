@@ -190,9 +190,7 @@ class YOLO(nn.Module):
         return [replace(one, scores=one.scores.clamp(max=1)) for one in kept]
 
 
-def with_anchors(
-    options: YOLOOptions, classes: Sequence[str], data: Any, size: tuple[int, int]
-) -> YOLOOptions:
+def with_anchors(options: YOLOOptions, data: Any, size: tuple[int, int]) -> YOLOOptions:
     """Version 2's anchors found in the training boxes, to a hundredth of a pixel, where they are a number.
 
     Raises UsageError for boxes that do not suffice.

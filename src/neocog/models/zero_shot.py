@@ -210,9 +210,7 @@ def _words(options: ZeroShotOptions, classes: int) -> Tensor:
     return F.normalize(own, dim=1)
 
 
-def with_vectors(
-    options: ZeroShotOptions, classes: Sequence[str], data: Any, size: tuple[int, int]
-) -> ZeroShotOptions:
+def with_vectors(options: ZeroShotOptions, classes: Sequence[str], data: Any) -> ZeroShotOptions:
     """Options with the vectors filled in: of the file they name, of the data, or as they are already there.
 
     `data` may have `label_vectors`; with a file and no unseen classes named, those of the data stay unseen.
