@@ -90,10 +90,10 @@ def test_the_shares_of_several_processes_add_up_to_the_step(most: int) -> None:
 
 
 def test_hard_regions_are_chosen_from_all() -> None:
-    """No sample is drawn: all proposals and true boxes, whatever their share of objects."""
+    """No sample is drawn: all proposals and true boxes, whatever they overlap and their share of objects."""
     batch = make_batch([FULL])
     assert batch.proposals is not None
-    options = RegionOptions(samples=4, hard=True)
+    options = RegionOptions(samples=4, background=0.1, hard=True)
     regions = choose_regions(batch.proposals, batch, 2, options)
     assert len(regions) == len(batch.proposals[0]) + len(FULL)
     assert options.hardest == 4 and RegionOptions(samples=4).hardest == 0

@@ -81,10 +81,9 @@ def choose_regions(
 ) -> Regions:
     """All proposals of each image; with targets, a labelled sample of proposals and true boxes instead.
 
-    With `options.hard` the sample is all of them: which ones to learn from shows in their loss.
-
     What overlaps the objects of a picture less than `options.background` is not learnt from: the authors of
-    Fast R-CNN take it for easy, and leave it out as a cheap form of mining hard examples.
+    Fast R-CNN take it for easy, and leave it out as a cheap form of mining hard examples. With `options.hard`
+    nothing is left out: what to learn from shows in the losses.
     """
     if batch.targets is None:
         return Regions(*_stack([proposal.boxes for proposal in proposals]))
@@ -92,7 +91,7 @@ def choose_regions(
     for proposal, target, key in zip(proposals, batch.targets, batch.keys, strict=True):
         candidates = torch.cat([proposal.boxes, target.boxes[~target.ignore]])
         assigned = assign(candidates, target, positive=options.positive, negative=options.positive)
-        if options.background > 0 and not target.ignore.all():
+        if options.background > 0 and not options.hard and not target.ignore.all():
             overlaps = iou(candidates, target.boxes[~target.ignore]).amax(dim=1)
             assigned[(overlaps < options.background) & (assigned == NEGATIVE)] = UNUSED
         most, share = (len(assigned), 1.0) if options.hard else (options.samples, options.positive_share)
