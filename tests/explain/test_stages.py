@@ -127,7 +127,7 @@ def test_the_command(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
     out = tmp_path / "out"
     words = ["explain", str(run), str(picture), "--method", "stages", "--conf", "0", "--out", str(out)]
     assert main(words) == 0
-    assert "1 map 1, 12: 8 x 8 cells, 8 pixels wide" in capsys.readouterr().out
+    assert "1 map 1, 12: 4 x 8 cells, 8 pixels wide" in capsys.readouterr().out
     document = json.loads((out / "explanation.json").read_text())
     assert [one["name"] for one in document["stages"]][-2:] == ["candidates", "detections"]
     for stage in document["stages"]:
