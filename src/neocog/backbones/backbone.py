@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +52,13 @@ class Backbone(nn.Module, ABC):
             near = difflib.get_close_matches(level, self.channels, n=1)
             hint = f"did you mean '{near[0]}'" if near else f"it has {', '.join(self.channels)}"
             raise UsageError(f"{type(self).__name__} has no feature map '{level}': {hint}")
+
+    def last(self, levels: Iterable[str]) -> str:
+        """Of these maps the one that is computed last. Raises UsageError for one that there is not."""
+        levels = list(levels)
+        for level in levels:
+            self.require(level)
+        return max(levels, key=list(self.channels).index)
 
     @abstractmethod
     def forward(self, images: Tensor, until: str | None = None) -> Features:

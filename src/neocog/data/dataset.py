@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,40 @@ class Dataset(Protocol):
 
     def objects(self, index: int) -> Objects:
         """The truth of one image, without decoding its pixels."""
+
+
+class Derived:
+    """A data set that is as another, but for what a subclass changes."""
+
+    def __init__(self, data: Dataset) -> None:
+        self._data = data
+
+    name = property(lambda self: self._data.name)
+    format = property(lambda self: self._data.format)
+    split = property(lambda self: self._data.split)
+    classes = property(lambda self: self._data.classes)
+    fingerprint = property(lambda self: self._data.fingerprint)
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._data[index]
+
+    def __getattr__(self, name: str) -> Any:
+        """What only some data sets have: a report, the annotators' areas."""
+        if name == "_data":  # asked for while unpickling
+            raise AttributeError(name)
+        return getattr(self._data, name)
+
+    def identity(self, index: int) -> str:
+        return self._data.identity(index)
+
+    def size(self, index: int) -> tuple[int, int]:
+        return self._data.size(index)
+
+    def objects(self, index: int) -> Objects:
+        return self._data.objects(index)
 
 
 def box_sizes(data: Dataset, size: tuple[int, int]) -> NDArray[np.float64]:

@@ -12,16 +12,15 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, Derived
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError
 from neocog.files import write_again
-from neocog.types import Objects, Proposals, Sample
+from neocog.types import Proposals, Sample
 
 Find = Callable[[np.ndarray], Proposals]
 """A picture (H, W, 3) uint8 RGB -> its proposals, best first: a pure function."""
@@ -29,40 +28,17 @@ Find = Callable[[np.ndarray], Proposals]
 _DIGEST = hashlib.sha256().digest_size
 
 
-class Proposed:
+class Proposed(Derived):
     """`data`, with proposals in every sample; the rest is as in `data`."""
 
     def __init__(self, data: Dataset, find: Find, method: str, folder: Path | None) -> None:
         """`method` names `find` and its options, for the hash; without a `folder` nothing is kept."""
-        self._data, self._find, self._method, self._folder = data, find, method, folder
-
-    name = property(lambda self: self._data.name)
-    format = property(lambda self: self._data.format)
-    split = property(lambda self: self._data.split)
-    classes = property(lambda self: self._data.classes)
-    fingerprint = property(lambda self: self._data.fingerprint)
-
-    def __len__(self) -> int:
-        return len(self._data)
+        super().__init__(data)
+        self._find, self._method, self._folder = find, method, folder
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._data[index]
         return replace(sample, proposals=self.proposals(sample.image))
-
-    def __getattr__(self, name: str) -> Any:
-        """What only some data sets have: a report, the annotators' areas."""
-        if name == "_data":  # asked for while unpickling
-            raise AttributeError(name)
-        return getattr(self._data, name)
-
-    def identity(self, index: int) -> str:
-        return self._data.identity(index)
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self._data.size(index)
-
-    def objects(self, index: int) -> Objects:
-        return self._data.objects(index)
 
     def proposals(self, image: np.ndarray) -> Proposals:
         """The proposals of one picture, read from the folder or found and put there."""

@@ -7,45 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import torch
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, Derived
 from neocog.types import Objects, Sample
 
 
-class Ignoring:
+class Ignoring(Derived):
     """`data`, with the objects of these labels marked as ignored; the rest is as in `data`."""
 
     def __init__(self, data: Dataset, labels: Iterable[int]) -> None:
-        self._data, self._labels = data, torch.tensor(sorted(labels), dtype=torch.int64)
-
-    name = property(lambda self: self._data.name)
-    format = property(lambda self: self._data.format)
-    split = property(lambda self: self._data.split)
-    classes = property(lambda self: self._data.classes)
-    fingerprint = property(lambda self: self._data.fingerprint)
-
-    def __len__(self) -> int:
-        return len(self._data)
+        super().__init__(data)
+        self._labels = torch.tensor(sorted(labels), dtype=torch.int64)
 
     def __getitem__(self, index: int) -> Sample:
         sample = self._data[index]
         assert sample.target is not None
         return replace(sample, target=self._marked(sample.target))
-
-    def __getattr__(self, name: str) -> Any:
-        """What only some data sets have: a report, the annotators' areas."""
-        if name == "_data":  # asked for while unpickling
-            raise AttributeError(name)
-        return getattr(self._data, name)
-
-    def identity(self, index: int) -> str:
-        return self._data.identity(index)
-
-    def size(self, index: int) -> tuple[int, int]:
-        return self._data.size(index)
 
     def objects(self, index: int) -> Objects:
         return self._marked(self._data.objects(index))

@@ -70,10 +70,8 @@ class FasterRCNN(nn.Module):
         self.options = options = options or FasterRCNNOptions()
         self.classes, self.coder = classes, BoxCoder()
         level, region_level = options.level, options.region_level
-        backbone.require(level)
-        backbone.require(region_level)
+        self.last = backbone.last([level, region_level])
         self.backbone, self.stride = backbone, backbone.strides[region_level]
-        self.last = max(level, region_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
         self.head = region_head(
             backbone,

@@ -86,13 +86,10 @@ class FPN(nn.Module):
         super().__init__()
         self.options = options = options or FPNOptions()
         self.classes, self.coder = classes, BoxCoder()
-        for name in options.maps:
-            backbone.require(name)
-        self.backbone = backbone
+        self.backbone, self.last = backbone, backbone.last(options.maps)
         self.strides = [backbone.strides[name] for name in options.maps]
         if any(2 * fine != coarse for fine, coarse in zip(self.strides, self.strides[1:], strict=False)):
             raise ValueError(f"maps: their strides must double from one to the next, not {self.strides}")
-        self.last = max(options.maps, key=list(backbone.channels).index)  # the map computed last
         widths = [backbone.channels[name] for name in options.maps]
         self.pyramid = FeaturePyramid(widths, options.channels, options.norm)
         strides = [*self.strides, 2 * self.strides[-1]]

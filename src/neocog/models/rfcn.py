@@ -72,10 +72,8 @@ class RFCN(nn.Module):
         self.options = options = options or RFCNOptions()
         self.classes, self.coder = classes, BoxCoder()
         level, score_level = options.level, options.score_level
-        backbone.require(level)
-        backbone.require(score_level)
+        self.last = backbone.last([level, score_level])
         self.backbone, self.stride = backbone, backbone.strides[score_level]
-        self.last = max(level, score_level, key=list(backbone.channels).index)  # the map computed last
         self.rpn = RPN(backbone.channels[level], backbone.strides[level], options.rpn)
         self.reduce = _reduction(backbone.channels[score_level], options)
         channels, cells = options.channels or backbone.channels[score_level], options.bins**2

@@ -93,10 +93,7 @@ class SSD(nn.Module):
         super().__init__()
         self.options = options = options or SSDOptions()
         self.classes, self.coder = classes, BoxCoder()
-        for level in options.levels:
-            backbone.require(level)
-        self.backbone = backbone
-        self.last = max(options.levels, key=list(backbone.channels).index)  # the map computed last
+        self.backbone, self.last = backbone, backbone.last(options.levels)
         if options.pixels == "caffe":  # 0 to 255 about the mean
             backbone.mean.copy_(torch.tensor(CAFFE_MEAN).view(1, 3, 1, 1))
             backbone.std.fill_(1 / 255)

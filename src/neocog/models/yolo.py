@@ -104,7 +104,7 @@ class YOLO(nn.Module):
         inputs = backbone.channels[options.level]
         if options.passthrough:
             self.through = PassThrough(backbone, options)
-            self.last = max(options.level, options.passthrough, key=list(backbone.channels).index)
+            self.last = backbone.last([options.level, options.passthrough])
             inputs += self.through.channels
         outputs = 5 * self.boxes + classes * (1 if self.shares_classes else self.boxes)
         if not options.hidden:
