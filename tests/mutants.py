@@ -127,7 +127,7 @@ MUTANTS = {
     "boxes-not-moved": Mutant(
         "boxes follow the picture's geometry",
         "transforms/geometry.py",
-        "target=None if target is None else _follow(target, moved, min_visible),",
+        "target=None if target is None else _follow(target, moved, min_visible, centred),",
         "target=target,",
         "tests/transforms",
     ),

@@ -10,7 +10,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from neocog.ops.coder import BoxCoder
-from neocog.parts.regions import RegionOptions, Regions, choose_regions, region_loss
+from neocog.parts.regions import (
+    RegionOptions,
+    Regions,
+    choose_regions,
+    region_candidates,
+    region_loss,
+)
 from neocog.testing import FULL, make_batch
 from neocog.types import Batch, Proposals
 
@@ -108,3 +114,12 @@ def test_an_image_without_regions_is_no_obstacle() -> None:
     assert rows and (regions.images == 1).all()
     losses = region_loss(regions, torch.zeros(rows, 3), torch.zeros(rows, 8), CODER, batch, 3)
     assert all(bool(value.isfinite()) for value in losses.values())
+
+
+@pytest.mark.parametrize("width", [8, 4])
+def test_without_a_region_nothing_is_found(width: int) -> None:
+    """Not even with offsets for any class: a picture in which nothing was proposed."""
+    none = Regions(torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64))
+    batch = make_batch([[]]).without_targets()
+    found = region_candidates(none, torch.zeros(0, 3), torch.zeros(0, width), CODER, batch, 0.0)
+    assert len(found) == 0 and found.boxes.shape == (0, 4)

@@ -201,7 +201,7 @@ def _words(options: ZeroShotOptions, classes: int) -> Tensor:
         raise UsageError(
             "background=latent takes its words from names in the embeddings that are no class: there are none"
         )
-    own = torch.tensor(options.vectors) if options.vectors else torch.eye(classes)
+    own = torch.tensor(options.vectors, dtype=torch.float32) if options.vectors else torch.eye(classes)
     if options.background == "static":
         own = F.pad(own, (0, 1))
         own = torch.cat([own, F.one_hot(torch.tensor([own.shape[1] - 1]), own.shape[1])])

@@ -140,7 +140,7 @@ def box_losses(regions: Regions, deltas: Tensor, classes: int, coder: BoxCoder) 
 
 def _of_class(deltas: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
     """The four deltas of these rows for these labels, out of (R, 4K), or (R, 4) for any class."""
-    each = deltas.view(len(deltas), -1, 4)
+    each = deltas.unflatten(1, (-1, 4))  # also of no rows
     return each[rows, labels.clamp(max=each.shape[1] - 1)]
 
 
