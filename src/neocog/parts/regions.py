@@ -140,7 +140,7 @@ def box_losses(regions: Regions, deltas: Tensor, classes: int, coder: BoxCoder) 
 
 def _of_class(deltas: Tensor, rows: Tensor, labels: Tensor) -> Tensor:
     """The four deltas of these rows for these labels, out of (R, 4K), or (R, 4) for any class."""
-    each = deltas.unflatten(1, (-1, 4))  # also of no rows
+    each = deltas.view(len(deltas), deltas.shape[1] // 4, 4)
     return each[rows, labels.clamp(max=each.shape[1] - 1)]
 
 
