@@ -200,7 +200,7 @@ def yolo_options(backbone: str, side: int) -> YOLOOptions:
     options = YOLOOptions(level=entry.cell_level, side=side, hidden=0)
     if backbone != "compact":
         return options
-    return replace(options, channels=96, norm=True, passthrough="p2", passthrough_channels=32, score=0.01)
+    return replace(options, depth=2, channels=96, norm=True, score=0.01)
 
 
 def ssd_options(backbone: str, side: int) -> SSDOptions:

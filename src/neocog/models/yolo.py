@@ -7,6 +7,7 @@ are in `yolo_losses.py`.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -37,10 +38,11 @@ class YOLOOptions:
 
     level: str = "conv24"  # the map whose cells answer for objects
     side: int = 448  # pixels: widths and heights are shares of it, and fully connected layers see so much
-    hidden: int = 4096  # width of the fully connected layer; 0: a 3x3 and a 1x1 convolution instead
+    hidden: int = 4096  # width of the fully connected layer; 0: 3x3 and 1x1 convolutions instead
     dropout: float = 0.5  # after the fully connected layer
-    channels: int = 1024  # of the 3x3 convolution
-    norm: bool = False  # BatchNorm after it, for training from scratch
+    depth: int = 1  # 3x3 convolutions; version 2 has three
+    channels: int = 1024  # of each
+    norm: bool = False  # BatchNorm after each, for training from scratch
     boxes: int = 2  # a cell, in version 1
     loss: Literal["squared", "giou"] = "squared"  # the papers', or one of later years, with one box a cell
     anchors: int | tuple[tuple[float, float], ...] = 0
@@ -58,7 +60,7 @@ class YOLOOptions:
         check_range(self, 1, 65_536, "side", "channels", "passthrough_channels")
         check_range(self, 0, 65_536, "hidden")
         check_range(self, 1, 1_000_000, "most")
-        check_range(self, 1, 64, "boxes")
+        check_range(self, 1, 64, "boxes", "depth")
         if isinstance(self.anchors, int):
             check_range(self, 0, 64, "anchors")
         elif not all(0.01 <= number <= 65_536 for size in self.anchors for number in size):
@@ -108,7 +110,7 @@ class YOLO(nn.Module):
             inputs += self.through.channels
         outputs = 5 * self.boxes + classes * (1 if self.shares_classes else self.boxes)
         if not options.hidden:
-            self.head: Any = ConvolutionalEnd(inputs, options.channels, outputs, options.norm)
+            self.head: Any = ConvolutionalEnd(inputs, outputs, options)
         elif options.multi_scale:
             raise UsageError("multi_scale needs hidden=0: fully connected layers see pictures of one size")
         else:
@@ -231,21 +233,26 @@ class ConnectedEnd(nn.Module):
 
 
 class ConvolutionalEnd(nn.Module):
-    """A 3x3 and a 1x1 convolution, for maps of any size."""
+    """3x3 convolutions and a 1x1 convolution, for maps of any size."""
 
-    def __init__(self, inputs: int, channels: int, outputs: int, norm: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, options: YOLOOptions) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(inputs, channels, 3, padding=1, bias=not norm)
-        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
-        self.output = nn.Conv2d(channels, outputs, 1)
-        nn.init.kaiming_normal_(self.conv.weight, a=SLOPE, nonlinearity="leaky_relu")
+        widths = [inputs] + options.depth * [options.channels]
+        self.hidden = nn.Sequential(*(_layer(a, b, options.norm) for a, b in itertools.pairwise(widths)))
+        self.output = nn.Conv2d(options.channels, outputs, 1)
         nn.init.normal_(self.output.weight, std=0.01)
         nn.init.zeros_(self.output.bias)  # type: ignore[arg-type]
 
     def forward(self, seen: Tensor) -> Tensor:
         """A map (B, C, H, W) to (B, H, W, outputs)."""
-        said: Tensor = self.output(F.leaky_relu(self.norm(self.conv(seen)), SLOPE))
+        said: Tensor = self.output(self.hidden(seen))
         return said.permute(0, 2, 3, 1)
+
+
+def _layer(inputs: int, outputs: int, norm: bool) -> nn.Sequential:
+    conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=not norm)
+    nn.init.kaiming_normal_(conv.weight, a=SLOPE, nonlinearity="leaky_relu")
+    return nn.Sequential(conv, nn.BatchNorm2d(outputs) if norm else nn.Identity(), nn.LeakyReLU(SLOPE))
 
 
 class PassThrough(nn.Module):

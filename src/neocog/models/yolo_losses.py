@@ -99,7 +99,7 @@ AROUND = 1
 REACH = 2.0 * AROUND + 1
 """Cells across the room that a centre then needs."""
 
-GIOU_WEIGHT, CLASS_WEIGHT = 2.0, 2.0
+GIOU_WEIGHT = 2.0
 
 
 def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
@@ -124,5 +124,5 @@ def giou_loss(cells: Cells, batch: Batch, priors: Tensor) -> dict[str, Tensor]:
     return {
         "boxes": GIOU_WEIGHT * (1 - paired_giou(cells.boxes[here], held.boxes)).sum() / count,
         "objectness": objectness / count,
-        "classes": CLASS_WEIGHT * F.cross_entropy(logits, held.labels, reduction="sum") / count,
+        "classes": F.cross_entropy(logits, held.labels, reduction="sum") / count,
     }
