@@ -128,12 +128,16 @@ def test_the_command_line(requests: list[str], file: Path, tmp_path: Path) -> No
     assert json.loads((again / "predictions.json").read_text())["images"] == found["images"]
 
 
-def test_evaluation_asks_only_for_the_classes_of_the_data(requests: list[str], tmp_path: Path) -> None:
+def test_evaluation_asks_only_for_the_classes_of_the_data(
+    requests: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, result = tmp_path / "data", tmp_path / "result.json"
     write_dataset({"test": SPLIT}, data, "coco")
     words = ["--threads", "1", "--json", str(result)]
     assert main(["evaluate", "coco:tiny", "--data", str(data), *words]) == 0
     assert list(json.loads(result.read_text())["per_class"]) == list(SPLIT.classes)
+    said = f"of the model's {len(CLASSES)} classes only these {len(SPLIT.classes)} count"
+    assert said in capsys.readouterr().out
 
 
 def test_a_detector_among_fewer_classes(requests: list[str]) -> None:

@@ -252,7 +252,6 @@ def fpn_options(backbone: str, side: int) -> FPNOptions:
     entry = BACKBONES[backbone]
     if backbone != "compact":
         return FPNOptions(maps=entry.pyramid)
-    small = side <= SMALL
     return FPNOptions(
         maps=entry.pyramid,
         channels=64,
@@ -260,15 +259,11 @@ def fpn_options(backbone: str, side: int) -> FPNOptions:
         pool=entry.pool,
         hidden=entry.hidden,
         norm=True,
-        rpn=RPNOptions(
-            scales=(1, 2, 4, 8),
+        rpn=replace(
+            _compact_rpn(side),
             channels=64,
-            positive=0.5,
-            samples=64 if small else 128,
-            inside_only=False,
-            before_nms=(150, 150) if small else (1000, 1000),
-            after_nms=(128, 64) if small else (256, 200),
-            shortest=2.0,
+            norm=False,  # the maps share it, and not their statistics
+            before_nms=(150, 150) if side <= SMALL else (1000, 1000),  # of each map
         ),
         regions=_compact_regions(side),
     )

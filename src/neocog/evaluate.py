@@ -180,10 +180,10 @@ def _measure(predictor: Predictor, loader: Loader, stopping: Callable[[], bool])
     for batch in loader:
         if stopping():
             return _Part(found, views, timings, regions, loader.faulty, stopped=True)
-        detections, timing = predictor.run(batch)
+        detections, timing, others = predictor.run_among(batch, tuple(views))
         places = [key.index for key in batch.keys]
         found |= zip(places, detections, strict=True)
-        for name, those in predictor.run_among(batch, tuple(views)).items() if views else ():
+        for name, those in others.items():
             views[name] |= zip(places, those, strict=True)
         timings.append(timing)
         regions += [len(given) for given in batch.proposals or ()]

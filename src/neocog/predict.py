@@ -167,6 +167,7 @@ class Predictor:
         places = [classes.index(name) if name in classes else -1 for name in self.classes]
         other = copy.copy(self)
         other.classes, other._places = tuple(classes), torch.tensor(places, dtype=torch.int64)
+        other.unseen = tuple(places[label] for label in self.unseen if places[label] >= 0)
         return other
 
     def convert(self, detections: Detections, source: str = "") -> Prediction:
@@ -176,13 +177,21 @@ class Predictor:
             found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, source
         )
 
-    @torch.inference_mode()
     def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
         """Detections of each image of a batch, in original pixels, and the time they took.
 
         Raises NumbersError if the network computes something that is not finite: decoding would drop it, and
         "nothing found" would be a wrong answer.
         """
+        found, timing, _ = self.run_among(batch, ())
+        return found, timing
+
+    @torch.inference_mode()
+    def run_among(
+        self, batch: Batch, among: Sequence[str]
+    ) -> tuple[list[Detections], Timing, dict[str, list[Detections]]]:
+        """As `run`, and what a zero-shot detector finds where only these classes can be predicted: `seen`,
+        `unseen`. The network runs once; the time is that of `run`."""
         batch = batch.to(self.device).without_targets()
         began = self._now()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
@@ -193,15 +202,9 @@ class Predictor:
         found = self.model.decode(output, batch)
         ended = self._now()
         scale = 1e3 / len(batch)
-        return self._mapped(found, batch), Timing((computed - began) * scale, (ended - middle) * scale)
-
-    @torch.inference_mode()
-    def run_among(self, batch: Batch, among: Sequence[str]) -> dict[str, list[Detections]]:
-        """As `run`, where only these classes can be predicted: `seen`, `unseen`, of a zero-shot detector."""
-        batch = batch.to(self.device).without_targets()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(batch)
-        return {one: self._mapped(self.model.decode_among(one, output, batch), batch) for one in among}
+        timing = Timing((computed - began) * scale, (ended - middle) * scale)
+        views = {one: self._mapped(self.model.decode_among(one, output, batch), batch) for one in among}
+        return self._mapped(found, batch), timing, views
 
     def _mapped(self, found: Sequence[Detections], batch: Batch) -> list[Detections]:
         """Detections in the network's input as detections in the original pictures, on the CPU."""

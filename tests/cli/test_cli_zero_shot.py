@@ -92,6 +92,7 @@ def test_a_test_can_bring_other_vectors(folder: Path, vectors: Path, tmp_path: P
         (["embeddings={vectors}.nowhere"], 3, "nowhere"),
         (["embeddings={lacking}"], 3, "no vector of the class 'ring'"),
         (["embeddings={vectors}", "detector.training=alternating"], 2, "must be joint"),
+        (["embeddings={vectors}", "detector.regions.hard=true"], 2, "regions.hard must be false"),
         (["embeddings={classes}", "background=latent"], 2, "no class: there are none"),
     ],
 )

@@ -15,6 +15,7 @@ from neocog.errors import DataError, UsageError
 from neocog.models.zero_shot import ZeroShotOptions, with_vectors
 from neocog.ops.boxes import coverage
 from neocog.parts.regions import box_losses
+from neocog.predict import Predictor
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.zoo import MODELS, create
 
@@ -140,6 +141,17 @@ def test_what_can_be_predicted_is_a_matter_of_the_view() -> None:
     assert labels["unseen"] == {1} and labels["seen"] <= {0, 2} and labels["all"] <= {0, 1, 2}
     shares = model.scores(output.cosines, "unseen")
     assert (shares[:, [0, 2]] == 0).all() and (shares[:, 1] > 0).all()
+
+
+def test_among_fewer_classes_the_unseen_ones_keep_their_names() -> None:
+    predictor = Predictor(build(unseen_labels=(0,)), ("a", "b", "c"), (96, 96), precision="f32")
+    fewer = predictor.among(("c", "a"))
+    assert predictor.unseen == (0,) and fewer.unseen == (1,)
+    batch = make_batch([FULL])
+    found, _, views = fewer.run_among(batch, ("seen", "unseen"))
+    assert set(views["unseen"][0].labels.tolist()) == {1} and set(views["seen"][0].labels.tolist()) <= {0}
+    alone, _ = fewer.run(batch)
+    assert torch.equal(found[0].boxes, alone[0].boxes) and torch.equal(found[0].labels, alone[0].labels)
 
 
 def test_calibration_takes_from_seen_classes_where_both_compete() -> None:

@@ -24,7 +24,8 @@ def convert_weights(
         typer.Option(
             "--as",
             metavar="NAME",
-            help="FILE is this published detector (fasterrcnn_resnet50_fpn): DIR becomes a model folder.",
+            help="FILE is this published detector (fasterrcnn_resnet50_fpn or ssd300_vgg16): DIR becomes a "
+            "model folder.",
         ),
     ] = None,
     json: JsonOption = None,

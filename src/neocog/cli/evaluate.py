@@ -86,11 +86,13 @@ def _evaluate(
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         data = _data_of(description)
     opened = open_data(data, split, strict=strict)
+    file, known = output(json, peers.first), len(predictor.classes)
     if set(opened.classes) < set(predictor.classes):  # such as COCO's 80 of its 90 category ids
         predictor = predictor.among(opened.classes)
     require_classes(opened, predictor.classes, "the model")
-    file = output(json, peers.first)
     print_data(opened, file)
+    if len(predictor.classes) < known:
+        print(f"  of the model's {known} classes only these {len(predictor.classes)} count", file=file)
     kept = run / "proposals" if description.exists() else None  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)

@@ -37,7 +37,7 @@ EXAMPLE = "Example: neocog explain runs/first photo.jpg --method stages --out ru
 
 
 def explain(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder or a model folder.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
     image: Annotated[Path, typer.Argument(metavar="IMAGE", help="A picture.")],
     out: OutOption,
     method: Annotated[
@@ -53,6 +53,7 @@ def explain(
     json: JsonOption = None,
 ) -> None:
     """Look inside. `stages`: anchors or cells, proposals, scores, before and after suppression."""
+    from neocog.cli.progress import show_download
     from neocog.data.images import read_image
     from neocog.explain.stages import stages
     from neocog.pictures.stages import sheet
@@ -62,12 +63,12 @@ def explain(
     known(method, METHODS, "method")
     check_out(out, overwrite=overwrite, reads=[run, image])
     use_threads(threads)
-    predictor = load(run, find_device(device), "f32")
+    file = output(json)
+    predictor = load(run, find_device(device), "f32", progress=show_download(file))
     pixels = read_image(image)
     batch = predictor.prepare(pixels).to(predictor.device)
     found = stages(predictor.model, batch, conf)
     prepare_out(out, overwrite=overwrite)
-    file = output(json)
     drawn: list[tuple[str, Image]] = []
     records: list[dict[str, Any]] = []
     for number, stage in enumerate(found, 1):

@@ -65,6 +65,8 @@ class ZeroShotOptions:
         check_range(self, -2, 2, "calibration")
         if self.detector.training != "joint":
             raise ValueError("detector.training must be joint")
+        if self.detector.regions.hard:
+            raise ValueError("detector.regions.hard must be false: hard regions are mined by class scores")
         every = self.vectors + self.vocabulary
         sizes = [math.hypot(*vector) for vector in every]
         if len({len(vector) for vector in every}) > 1 or not all(0 < size < math.inf for size in sizes):

@@ -32,7 +32,7 @@ def base_anchors(scales: Sequence[float] = (8, 16, 32), ratios: Sequence[float] 
     return torch.tensor(anchors, dtype=torch.float32)
 
 
-def grid_anchors(base: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
+def grid_anchors(base: Tensor, shape: tuple[int, int], stride: float) -> Tensor:
     """Base anchors (A, 4) at every cell of a map of `shape` (rows, columns): (rows * columns * A, 4).
 
     Order: row, column, anchor. The centre of cell (i, j) is (stride * (j + 1/2), stride * (i + 1/2)): in
@@ -41,9 +41,7 @@ def grid_anchors(base: Tensor, shape: tuple[int, int], stride: int) -> Tensor:
     rows, columns = shape
     y = (torch.arange(rows, dtype=base.dtype, device=base.device) + 0.5) * stride
     x = (torch.arange(columns, dtype=base.dtype, device=base.device) + 0.5) * stride
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    centres = torch.stack([x, y, x, y], dim=-1)
-    return (centres[:, :, None] + base).reshape(-1, 4)
+    return _at(y, x, base)
 
 
 def corner_anchors(side: float, ratios: Sequence[float] = (0.5, 1, 2)) -> Tensor:
@@ -65,6 +63,11 @@ def corner_grid(base: Tensor, shape: tuple[int, int], size: tuple[int, int]) -> 
     rows, columns = shape
     y = torch.arange(rows, dtype=base.dtype, device=base.device) * (size[0] // rows)
     x = torch.arange(columns, dtype=base.dtype, device=base.device) * (size[1] // columns)
+    return _at(y, x, base)
+
+
+def _at(y: Tensor, x: Tensor, base: Tensor) -> Tensor:
+    """Boxes (A, 4) moved to every point of rows y (R,) and columns x (C,): (R * C * A, 4), row by row."""
     y, x = torch.meshgrid(y, x, indexing="ij")
-    corners = torch.stack([x, y, x, y], dim=-1)
-    return (corners[:, :, None] + base).reshape(-1, 4)
+    points = torch.stack([x, y, x, y], dim=-1)
+    return (points[:, :, None] + base).reshape(-1, 4)

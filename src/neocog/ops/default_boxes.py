@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from neocog.ops.anchors import grid_anchors
+
 
 def box_shapes(small: float, large: float, ratios: Sequence[float]) -> Tensor:
     """Widths and heights (2 + 2 * ratios, 2) of the boxes of one map, in the unit of `small` and `large`.
@@ -33,10 +35,4 @@ def grid_boxes(shapes: Tensor, cells: tuple[int, int], step: float) -> Tensor:
     Order: row, column, shape. The centre of cell (i, j) is (step * (j + 1/2), step * (i + 1/2)), `step` in
     pixels.
     """
-    rows, columns = cells
-    y = (torch.arange(rows, dtype=shapes.dtype, device=shapes.device) + 0.5) * step
-    x = (torch.arange(columns, dtype=shapes.dtype, device=shapes.device) + 0.5) * step
-    y, x = torch.meshgrid(y, x, indexing="ij")
-    centres = torch.stack([x, y, x, y], dim=-1)
-    corners = torch.cat([-shapes / 2, shapes / 2], dim=1)
-    return (centres[:, :, None] + corners).reshape(-1, 4)
+    return grid_anchors(torch.cat([-shapes / 2, shapes / 2], dim=1), cells, step)

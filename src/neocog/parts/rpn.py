@@ -60,7 +60,7 @@ class RPNOutput:
     proposals: tuple[Proposals, ...]  # of each image, best first, without gradient
 
 
-class Candidates(NamedTuple):
+class MapProposals(NamedTuple):
     """What a map would propose, before suppression; N over the batch."""
 
     boxes: Tensor  # (N, 4) pixels
@@ -102,7 +102,7 @@ class RPN(nn.Module):
         deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(count, -1, 4).float()
         return logits, deltas
 
-    def candidates(self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch) -> Candidates:
+    def candidates(self, anchors: Tensor, logits: Tensor, deltas: Tensor, batch: Batch) -> MapProposals:
         """A map's best anchors, decoded, clipped, without the small: the order of `proposal_layer.py`."""
         before = self.options.before_nms[batch.targets is None]
         margins = logits[..., 0] - logits[..., 1]
@@ -110,9 +110,9 @@ class RPN(nn.Module):
         chosen = deltas.gather(1, order[..., None].expand(-1, -1, 4))
         boxes = clip(self.coder.decode(chosen, anchors[order]), batch.limits[:, None])
         large = shorter_side(boxes) >= self.options.shortest
-        return Candidates(boxes[large], scores[large].sigmoid(), torch.nonzero(large)[:, 0])
+        return MapProposals(boxes[large], scores[large].sigmoid(), torch.nonzero(large)[:, 0])
 
-    def choose(self, maps: Sequence[Candidates], batch: Batch) -> tuple[Proposals, ...]:
+    def choose(self, maps: Sequence[MapProposals], batch: Batch) -> tuple[Proposals, ...]:
         """Suppress within each map and image, then keep the best of an image from all its maps."""
         after = self.options.after_nms[batch.targets is None]
         boxes = torch.cat([one.boxes for one in maps])
