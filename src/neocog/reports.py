@@ -258,7 +258,7 @@ def _add_differences(page: Page, evaluations: Mapping[str, Evaluation]) -> None:
         ("Small and large objects", by_size, "median side of a third of the objects (pixels)"),
         ("Sparse and crowded pictures", by_crowd, "objects in a picture, median of a third of the pictures"),
     )
-    page.heading("Where they differ")
+    page.heading("Small objects and crowded pictures")
     for title, cut, across in parts:
         curves = []
         for name, one in evaluations.items():
@@ -286,11 +286,13 @@ def _telling(evaluations: Mapping[str, Evaluation]) -> dict[int, str]:
     spread = found.max(axis=0) - found.min(axis=0)
     smallest = [float((t.boxes[:, 2:] - t.boxes[:, :2]).prod(1).median()) for t in (truths[p] for p in full)]
     telling: dict[int, str] = {}
-    for why, order in (
-        ("the most objects", np.argsort([-len(truths[place]) for place in full], kind="stable")),
-        ("the smallest objects", np.argsort(smallest, kind="stable")),
-        ("the models disagree most", np.argsort(-spread, kind="stable")),
-    ):
+    reasons = {
+        "the most objects": np.argsort([-len(truths[place]) for place in full], kind="stable"),
+        "the smallest objects": np.argsort(smallest, kind="stable"),
+    }
+    if spread.any():
+        reasons["the models disagree most"] = np.argsort(-spread, kind="stable")
+    for why, order in reasons.items():
         for place in [full[index] for index in order if full[index] not in telling][:2]:
             telling[place] = why
     for place in spaced(first.images, SAMPLES):

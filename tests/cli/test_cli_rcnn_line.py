@@ -44,6 +44,7 @@ def test_one_table_of_all_three(compared: Path) -> None:
     assert rows["r-cnn"]["speedup_over_rcnn"] == {"with_proposals": 1, "without_proposals": 1}
     assert rows["r-cnn"]["gflops"] > rows["fast-rcnn"]["gflops"]
     page = (compared / "report.html").read_text()
+    assert "Picture 1: the most objects." in page and "Sparse and crowded pictures" in page
     assert "x without proposals" in page and "how many times R-CNN takes as long" in page
 
 
@@ -58,6 +59,8 @@ def test_without_rcnn_nothing_is_compared_with_it(folder: Path, tmp_path: Path) 
     assert main([*words, "--out", str(tmp_path / "out")]) == 0
     (row,) = json.loads((tmp_path / "out" / "compare.json").read_text())["rows"]
     assert row["speedup_over_rcnn"] == {"with_proposals": None, "without_proposals": None}
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "the smallest objects" in page and "disagree" not in page  # one model has nobody to disagree with
     assert row["ms_per_image"]["proposals"] is None
 
 
