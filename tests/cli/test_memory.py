@@ -84,7 +84,7 @@ def test_every_verb_says_so(
     out = tmp_path / "run"
     train = ["train", "faster-rcnn", "--data", str(data), "--out", str(out), *SHORT]
     assert main(train) == 0
-    monkeypatch.setattr(Predictor, "run", lambda *_: way())
+    monkeypatch.setattr(Predictor, "run_among", lambda *_: way())
     picture = next((data / "JPEGImages").iterdir())
     for words, remedy in (
         (["evaluate", str(out), "--threads", "1"], "--batch"),
