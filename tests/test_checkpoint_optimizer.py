@@ -17,6 +17,7 @@ from neocog.checkpoint import (
     save_checkpoint,
 )
 from neocog.errors import CheckpointError
+from neocog.optimizers import Muon
 from neocog.weights import restore_weights
 
 
@@ -30,6 +31,10 @@ def an_optimizer(kind: str, model: nn.Module) -> torch.optim.Optimizer:
     groups = [{"params": model[0].parameters(), "lr": 0.01}, {"params": model[1].parameters(), "lr": 0.1}]
     if kind == "sgd":
         return torch.optim.SGD(groups, momentum=0.9, weight_decay=1e-4, nesterov=True)
+    if kind == "muon":
+        filters = [weight for weight in model.parameters() if weight.ndim == 4]
+        rest = [value for value in model.parameters() if value.ndim != 4]
+        return Muon(filters, [{"params": rest, "weight_decay": 0.1}], 0.01, (0.9, 0.95), 0.1)
     return torch.optim.AdamW(groups, betas=(0.9, 0.95), amsgrad=kind == "amsgrad")
 
 
@@ -51,7 +56,7 @@ def everything(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, 
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-@pytest.mark.parametrize("kind", ["sgd", "adamw", "amsgrad"])
+@pytest.mark.parametrize("kind", ["sgd", "adamw", "amsgrad", "muon"])
 def test_resumed_training_is_bit_identical(
     kind: str, memory_format: torch.memory_format, tmp_path: Path
 ) -> None:
@@ -59,7 +64,8 @@ def test_resumed_training_is_bit_identical(
     optimizer = an_optimizer(kind, model)
     train(model, optimizer, 0, memory_format)
     moments, state = flatten_optimizer(optimizer)
-    assert f"0.{'momentum_buffer' if kind == 'sgd' else 'exp_avg'}" in moments
+    first = {"sgd": "momentum_buffer", "muon": "momentum"}.get(kind, "exp_avg")
+    assert f"0.{first}" in moments
     save_checkpoint(tmp_path, 3, {"weights": model.state_dict(), "optimizer": moments}, {"optimizer": state})
 
     found = load_checkpoint(tmp_path)

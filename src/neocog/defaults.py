@@ -52,7 +52,7 @@ class BackboneEntry:
     """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own."""
 
 
-_SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "weight_decay": 5e-4, "batch": 2, "ema": 0.0}
+_SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
 
 
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:

@@ -6,16 +6,22 @@ import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
 from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
+from neocog.optimizers import Muon
 from neocog.parts.stages import Course
 from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
+
+Optimizer = Literal["muon", "adamw", "sgd"]
+"""Muon is for networks that learn from scratch, and for what it is not made for it is AdamW."""
+
+WEIGHT_DECAY: dict[str, float] = {"muon": 0.5, "adamw": 0.05, "sgd": 5e-4}
 
 MOST_SKIPPED = 3
 """Steps in a row that may be left out at most: more than a few bad ones are a fault, not an accident."""
@@ -33,10 +39,10 @@ class TrainOptions:
     epochs: float | None = None
     minutes: float | None = None
     batch: int = 8
-    optimizer: Literal["adamw", "sgd"] = "adamw"
+    optimizer: Optimizer = "muon"
     lr: float = 4e-3
-    weight_decay: float = 0.05
-    momentum: float = 0.9  # of SGD; AdamW uses `betas`
+    weight_decay: float | None = None  # share of the learning rate; None: WEIGHT_DECAY of the optimizer
+    momentum: float = 0.9  # of SGD; AdamW uses `betas`, Muon 0.95
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: float = 0.05  # share of the budget in which the learning rate rises
     clip: float = 10.0  # largest norm of the whole gradient
@@ -50,6 +56,8 @@ class TrainOptions:
         if len(given) > 1:
             raise UsageError(f"give one budget, not {' and '.join('--' + name for name in given)}")
         check_precision(self.precision)
+        if self.optimizer not in get_args(Optimizer):
+            raise UsageError(f"--optimizer {self.optimizer}: give {', '.join(get_args(Optimizer))}")
         for name in (*given, "batch", "lr", "clip"):
             value = getattr(self, name)
             if not value > 0 or (value == math.inf and name != "clip"):
@@ -93,7 +101,8 @@ class Training:
         self.model, self.options, self.total_steps, self.peers = model, options, total_steps, peers
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
-        self.optimizer = build_optimizer(model, options)  # over all that some stage learns
+        self.bf16 = uses_bf16(options.precision, self.device)
+        self.optimizer = build_optimizer(model, options, bf16=self.bf16)  # over all that some stage learns
         state = model.state_dict()
         self.average = {name: value.detach().clone() for name, value in state.items()}
         pairs = [(self.average[name], value) for name, value in state.items()]
@@ -105,7 +114,6 @@ class Training:
         self.step, self.elapsed = 0, 0.0
         self.began = 0  # the step at which the current stage began
         self.skipped = self.skipped_in_a_row = 0  # steps left out: of the whole run, and just now
-        self.bf16 = uses_bf16(options.precision, self.device)
         if self.course is not None:
             self.course.enter(0)
 
@@ -152,14 +160,14 @@ class Training:
                 state[prefix + name].copy_(value)
 
     def lr(self, progress: float) -> float:
-        """Of the current stage: linear warm-up, then half a cosine down to zero (Loshchilov and Hutter 2017,
-        arXiv:1608.03983)."""
+        """Of the current stage: linear warm-up, then a straight line down to zero (Defazio et al. 2023,
+        arXiv:2310.07831)."""
         warmup, peak = self.options.warmup, self.options.lr
         progress = self.stage_progress(progress)
         if self.step == self.began or progress < warmup:
             floor = 1 / self.total_steps if self.total_steps else 1e-3
             return peak * min(max(progress, floor) / max(warmup, floor), 1.0)
-        return peak * 0.5 * (1 + math.cos(math.pi * (progress - warmup) / (1 - warmup)))
+        return peak * (1 - progress) / (1 - warmup)
 
     @torch.no_grad()
     def update_average(self) -> None:
@@ -233,16 +241,31 @@ def _one_line(step: int, culprit: str, batch: Batch) -> str:
     return f"step {step}: {culprit} is not finite (images: {images})"
 
 
-def build_optimizer(model: nn.Module, options: TrainOptions) -> torch.optim.Optimizer:
-    """AdamW or SGD; weight decay acts on matrices and filters, not on biases and normalisation."""
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def build_optimizer(model: nn.Module, options: TrainOptions, bf16: bool = False) -> torch.optim.Optimizer:
+    """The optimizer; weight decay acts on matrices and filters, not on biases and normalisation.
+
+    Muon is for convolutions that normalisation follows, which are those without biases: of these only the
+    direction counts. Where there are none it is AdamW. `bf16`: precision of Muon's matrix products.
+    """
+    decay = options.weight_decay
+    if decay is None:
+        decay = WEIGHT_DECAY[options.optimizer]
+    filters = [
+        module.weight
+        for module in model.modules()
+        if isinstance(module, nn.Conv2d) and module.bias is None and module.weight.requires_grad
+    ]
+    chosen = {id(weight) for weight in filters} if options.optimizer == "muon" else set()
+    rest = [p for p in model.parameters() if p.requires_grad and id(p) not in chosen]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [p for p in rest if p.ndim > 1], "weight_decay": decay},
+        {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if options.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+    if options.optimizer == "adamw" or not filters:
+        return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+    return Muon(filters, groups, options.lr, options.betas, decay, bf16=bf16)
 
 
 def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:

@@ -1,8 +1,8 @@
 """A small residual network that learns from scratch in minutes on two CPU cores.
 
-A strided convolution, residual stages at strides 4, 8 and 16 (He et al. 2016, arXiv:1512.03385, with the last
-BatchNorm of a block starting at zero), and two steps of a feature pyramid back to stride 4 (Lin et al. 2017,
-arXiv:1612.03144). No published weights: mean and standard deviation only centre the pixels.
+A strided convolution, residual stages at strides 4, 8 and 16 (He et al. 2016, arXiv:1512.03385), and two
+steps of a feature pyramid back to stride 4 (Lin et al. 2017, arXiv:1612.03144). No published weights: mean
+and standard deviation only centre the pixels.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ class Block(nn.Module):
         super().__init__()
         self.conv1, self.bn1 = _conv(inputs, outputs, 3, stride), nn.BatchNorm2d(outputs)
         self.conv2, self.bn2 = _conv(outputs, outputs, 3), nn.BatchNorm2d(outputs)
-        nn.init.zeros_(self.bn2.weight)
         self.shortcut: nn.Module = nn.Identity()
         if stride != 1 or inputs != outputs:
             self.shortcut = nn.Sequential(_conv(inputs, outputs, 1, stride), nn.BatchNorm2d(outputs))

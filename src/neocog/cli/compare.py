@@ -23,6 +23,7 @@ from neocog.cli.common import (
 from neocog.cli.training import (
     BackboneOption,
     MinutesOption,
+    OptimizerOption,
     OutOption,
     OverwriteOption,
     PretrainOption,
@@ -59,6 +60,7 @@ def compare(
     seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Seeds 0 to N-1.")] = 1,
     backbone: BackboneOption = None,
     size: SizeOption = None,
+    optimizer: OptimizerOption = None,
     pretrain: PretrainOption = None,
     train_split: TrainSplitOption = "train",
     val_split: ValSplitOption = "val",
@@ -87,7 +89,7 @@ def compare(
     known(task, list(Task), "task")
     family = [name for name, entry in MODELS.items() if entry.task == task and entry.compared]
     names = models or family
-    given = {"minutes": minutes, "steps": steps}
+    given = {"minutes": minutes, "steps": steps, "optimizer": optimizer}
     plans = [
         run_options(
             name,

@@ -28,6 +28,7 @@ from neocog.cli.training import (
     EpochsOption,
     LrOption,
     MinutesOption,
+    OptimizerOption,
     OutOption,
     OverwriteOption,
     PretrainOption,
@@ -56,6 +57,7 @@ def train(
     size: SizeOption = None,
     batch: BatchOption = None,
     lr: LrOption = None,
+    optimizer: OptimizerOption = None,
     steps: StepsOption = None,
     epochs: EpochsOption = None,
     minutes: MinutesOption = None,
@@ -101,6 +103,7 @@ def train(
         given = {
             "batch": batch,
             "lr": lr,
+            "optimizer": optimizer,
             "steps": steps,
             "epochs": epochs,
             "minutes": minutes,

@@ -28,6 +28,14 @@ SizeOption = Annotated[
 ]
 BatchOption = Annotated[int | None, typer.Option("--batch", min=1, metavar="N", help="Pictures a step.")]
 LrOption = Annotated[float | None, typer.Option("--lr", metavar="X", help="Peak learning rate.")]
+OptimizerOption = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        metavar="muon|adamw|sgd",
+        help="What makes steps of gradients (default: muon on compact, else sgd).",
+    ),
+]
 StepsOption = Annotated[int | None, typer.Option("--steps", min=1, metavar="N", help="Budget in steps.")]
 EpochsOption = Annotated[float | None, typer.Option("--epochs", metavar="N", help="Budget in epochs.")]
 MinutesOption = Annotated[

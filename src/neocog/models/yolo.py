@@ -171,12 +171,15 @@ class YOLO(nn.Module):
 
         A score is the confidence of a box times the score of its class. Version 1 learns both by squared
         errors and takes them as they are (a confidence below 0 is none), so that some scores exceed 1;
-        elsewhere they are the sigmoid and the softmax.
+        elsewhere they are the sigmoid and the softmax. With `loss=giou` the square root of the confidence
+        counts, as a small object's IoU stays low however sure its class is.
         """
         cells = output.cells
         scores = cells.confidences.clamp(min=0)[..., None] * cells.logits
         if len(self.priors):
-            scores = cells.confidences.sigmoid()[..., None] * cells.logits.softmax(dim=-1)
+            confidences = cells.confidences.sigmoid()
+            confidences = confidences.sqrt() if self.options.loss == "giou" else confidences
+            scores = confidences[..., None] * cells.logits.softmax(dim=-1)
         scores = scores * cells.inside[..., None, None]
         image, cell, who, label = torch.nonzero(scores > self.options.score, as_tuple=True)
         score, boxes = scores[image, cell, who, label], cells.boxes[image, cell, who]
