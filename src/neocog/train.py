@@ -42,7 +42,7 @@ class TrainOptions:
     optimizer: Optimizer = "muon"
     lr: float = 4e-3
     weight_decay: float | None = None  # share of the learning rate; None: WEIGHT_DECAY of the optimizer
-    momentum: float = 0.9  # of SGD; AdamW uses `betas`, Muon 0.95
+    momentum: float = 0.9  # of SGD and Muon; AdamW uses `betas`
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: float = 0.05  # share of the budget in which the learning rate rises
     clip: float = 10.0  # largest norm of the whole gradient
@@ -265,7 +265,7 @@ def build_optimizer(model: nn.Module, options: TrainOptions, bf16: bool = False)
         return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
     if options.optimizer == "adamw" or not filters:
         return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
-    return Muon(filters, groups, options.lr, options.betas, decay, bf16=bf16)
+    return Muon(filters, groups, options.lr, options.betas, decay, options.momentum, bf16)
 
 
 def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
