@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision", "convert_child"},
+    {"types", "files", "precision", "convert_child", "optimizers"},
     {"weights", "convert"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},

@@ -64,7 +64,8 @@ class Muon(torch.optim.Optimizer):
         gradients, averages = zip(*((w.grad, self.state[w]["momentum"]) for w in weights), strict=True)
         torch._foreach_lerp_(averages, gradients, 1 - first["momentum"])
         ahead = torch._foreach_lerp(gradients, averages, first["momentum"])  # Nesterov's
-        torch._foreach_mul_(weights, 1 - first["lr"] * first["weight_decay"])
+        lr, most = first["lr"], torch.finfo(weights[0].dtype).max  # torch refuses factors beyond that
+        torch._foreach_mul_(weights, max(1 - lr * first["weight_decay"], -most))
         batches: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for weight, change in zip(weights, ahead, strict=True):
             matrix, change = _as_matrix(weight, weight), _as_matrix(change, weight)
@@ -76,7 +77,7 @@ class Muon(torch.optim.Optimizer):
             steps = orthogonal(changes.bfloat16() if first["bf16"] else changes)
             for (matrix, _), step in zip(pairs, steps, strict=True):
                 rows, columns = matrix.shape
-                matrix.add_(step[:rows, :columns], alpha=-first["lr"] * SIZE * columns**0.5)
+                matrix.add_(step[:rows, :columns], alpha=-min(lr * SIZE * columns**0.5, most))
 
 
 def _as_matrix(filters: Tensor, like: Tensor) -> Tensor:
