@@ -79,9 +79,11 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     write_dataset(splits, folder / "data", "voc")
     data = str(folder / "data")
-    budget = ["--size", "64", "--batch", "5", "--steps", str(STEPS), "--lr", "1e-6", "--precision", "f32"]
+    budget = ["--size", "64", "--batch", "5", "--steps", str(STEPS), "--lr", "1e-5", "--precision", "f32"]
+    budget += ["--optimizer", "adamw"]  # which decision 0010 measured
     train = ["train", "faster-rcnn", "--data", data, *budget, "--val-split", "val", "--workers", "1"]
-    given = {"batch": 5, "steps": STEPS, "lr": 1e-6, "precision": "f32", "seed": 0, "skip_bad_steps": 0}
+    given = {"batch": 5, "steps": STEPS, "lr": 1e-5, "precision": "f32", "seed": 0, "skip_bad_steps": 0}
+    given["optimizer"] = "adamw"
     words = {
         "model": "faster-rcnn",
         "data": data,

@@ -66,38 +66,23 @@ class Muon(torch.optim.Optimizer):
         ahead = torch._foreach_lerp(gradients, averages, first["momentum"])  # Nesterov's
         lr, most = first["lr"], torch.finfo(weights[0].dtype).max  # torch refuses factors beyond that
         torch._foreach_mul_(weights, max(1 - lr * first["weight_decay"], -most))
-        batches: dict[tuple[int, ...], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+        alike: dict[torch.Size, list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for weight, change in zip(weights, ahead, strict=True):
             matrix, change = _as_matrix(weight, weight), _as_matrix(change, weight)
             if len(matrix) > matrix.shape[1]:
                 matrix, change = matrix.mT, change.mT
-            batches[_size_class(matrix)].append((matrix, change))
-        for pairs in batches.values():
-            changes = _padded([change for _, change in pairs])
+            alike[matrix.shape].append((matrix, change))
+        for (_, columns), pairs in alike.items():
+            changes = torch.stack([change for _, change in pairs])
             steps = orthogonal(changes.bfloat16() if first["bf16"] else changes)
             for (matrix, _), step in zip(pairs, steps, strict=True):
-                rows, columns = matrix.shape
-                matrix.add_(step[:rows, :columns], alpha=-min(lr * SIZE * columns**0.5, most))
+                matrix.add_(step, alpha=-min(lr * SIZE * columns**0.5, most))
 
 
 def _as_matrix(filters: Tensor, like: Tensor) -> Tensor:
     """Filters (O, ...) as O rows, whose columns have the order that they have in the memory of `like`."""
     inner = sorted(range(1, like.ndim), key=like.stride, reverse=True)
     return filters.permute(0, *inner).reshape(len(filters), -1)
-
-
-def _size_class(matrix: Tensor) -> tuple[int, int]:
-    """Matrices of one class are multiplied in one batch, as small ones cost mostly the calls."""
-    return -(-matrix.shape[0] // 32), -(-matrix.shape[1] // 512)
-
-
-def _padded(matrices: list[Tensor]) -> Tensor:
-    """One batch of them, with zeros at the right and below, which stay zero in `orthogonal`."""
-    rows, columns = (max(matrix.shape[axis] for matrix in matrices) for axis in (0, 1))
-    batch = matrices[0].new_zeros(len(matrices), rows, columns)
-    for place, matrix in zip(batch, matrices, strict=True):
-        place[: matrix.shape[0], : matrix.shape[1]] = matrix
-    return batch
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
@@ -108,9 +93,7 @@ def orthogonal(matrices: Tensor) -> Tensor:
     a, b, c = COEFFICIENTS
     smallest = torch.finfo(torch.float32).tiny
     # Twice, as the squares of small numbers vanish and those of large ones overflow.
-    x: Tensor = matrices / matrices.abs().amax(dim=(1, 2), keepdim=True).clamp(
-        min=smallest
-    )  # or squares vanish
+    x: Tensor = matrices / matrices.abs().amax(dim=(1, 2), keepdim=True).clamp(min=smallest)
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=smallest)
     for _ in range(ROUNDS):
         square = x @ x.mT

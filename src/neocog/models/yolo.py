@@ -175,12 +175,12 @@ class YOLO(nn.Module):
         counts, as a small object's IoU stays low however sure its class is.
         """
         cells = output.cells
-        scores = cells.confidences.clamp(min=0)[..., None] * cells.logits
+        confidences, classes = cells.confidences.clamp(min=0), cells.logits
         if len(self.priors):
-            confidences = cells.confidences.sigmoid()
-            confidences = confidences.sqrt() if self.options.loss == "giou" else confidences
-            scores = confidences[..., None] * cells.logits.softmax(dim=-1)
-        scores = scores * cells.inside[..., None, None]
+            confidences, classes = cells.confidences.sigmoid(), cells.logits.softmax(dim=-1)
+        if self.options.loss == "giou":
+            confidences = confidences.sqrt()
+        scores = confidences[..., None] * classes * cells.inside[..., None, None]
         image, cell, who, label = torch.nonzero(scores > self.options.score, as_tuple=True)
         score, boxes = scores[image, cell, who, label], cells.boxes[image, cell, who]
         boxes = clip(boxes, batch.limits[image])
