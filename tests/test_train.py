@@ -130,6 +130,12 @@ def test_senseless_options_are_refused(options: dict[str, float | str], message:
         TrainOptions(**options)  # type: ignore[arg-type]
 
 
+def test_every_optimizer_has_a_decay_of_its_own() -> None:
+    decays = [TrainOptions(optimizer=name).weight_decay for name in ("muon", "adamw", "sgd")]  # type: ignore[arg-type]
+    assert decays == [0.5, 0.05, 5e-4]
+    assert TrainOptions(weight_decay=0.1).weight_decay == 0.1
+
+
 def test_decay_spares_biases_and_normalisation() -> None:
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     model.loss = lambda output, batch: {}  # type: ignore[assignment]

@@ -41,7 +41,7 @@ class TrainOptions:
     batch: int = 8
     optimizer: Optimizer = "muon"
     lr: float = 4e-3
-    weight_decay: float | None = None  # share of the learning rate; None: WEIGHT_DECAY of the optimizer
+    weight_decay: float | None = None  # times the learning rate; None becomes the optimizer's WEIGHT_DECAY
     momentum: float = 0.9  # of SGD and Muon; AdamW uses `betas`
     betas: tuple[float, float] = (0.9, 0.99)
     warmup: float = 0.05  # share of the budget in which the learning rate rises
@@ -58,6 +58,8 @@ class TrainOptions:
         check_precision(self.precision)
         if self.optimizer not in get_args(Optimizer):
             raise UsageError(f"--optimizer {self.optimizer}: give {', '.join(get_args(Optimizer))}")
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", WEIGHT_DECAY[self.optimizer])
         for name in (*given, "batch", "lr", "clip"):
             value = getattr(self, name)
             if not value > 0 or (value == math.inf and name != "clip"):
@@ -248,8 +250,7 @@ def build_optimizer(model: nn.Module, options: TrainOptions, bf16: bool = False)
     direction counts. Where there are none it is AdamW. `bf16`: precision of Muon's matrix products.
     """
     decay = options.weight_decay
-    if decay is None:
-        decay = WEIGHT_DECAY[options.optimizer]
+    assert decay is not None
     filters = [
         module.weight
         for module in model.modules()
