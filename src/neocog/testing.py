@@ -63,10 +63,10 @@ def check_detector(model: Any) -> None:
 
     Losses are finite scalars with gradients; detections lie in the picture, labels in range, scores
     descending in [0, 1]; decoding twice gives the same; the batch stays as it was. `model` knows at least two
-    classes and takes pictures of 96 pixels.
+    classes, takes pictures of 96 pixels and may lie on any device.
     """
     for name, objects in CASES.items():
-        batch = make_batch(objects)
+        batch = make_batch(objects).to(next(model.parameters()).device)
         before = batch.images.clone()
         _check_loss(model.train(), batch, name)
         _check_decode(model.eval(), batch.without_targets(), name)
@@ -79,7 +79,7 @@ def check_learns(model: Any, steps: int = 60) -> None:
     Others may follow them, such as regions that half cover an object, which were not all trained with.
     """
     model.to(memory_format=torch.channels_last).train()
-    batch = make_batch([FULL, FULL[1:]])
+    batch = make_batch([FULL, FULL[1:]]).to(next(model.parameters()).device)
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -117,7 +117,7 @@ def _check_decode(model: Any, batch: Batch, name: str) -> None:
     assert len(results) == len(batch), f"{name}: {len(results)} results for {len(batch)} images"
     for result, repeated, (height, width) in zip(results, again, batch.sizes, strict=True):
         assert torch.equal(result.boxes, repeated.boxes), f"{name}: decoding twice differs"
-        limit = torch.tensor([width, height, width, height])
+        limit = result.boxes.new_tensor([width, height, width, height])
         assert (result.boxes >= 0).all() and (result.boxes <= limit).all(), (
             f"{name}: a box leaves the picture"
         )

@@ -17,7 +17,16 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from neocog.ops.roi_align import corners, in_cells
-from neocog.ops.roi_input import AVERAGE, SHORTEST, channels_last, check_regions, half_away, huge, use_kernels
+from neocog.ops.roi_input import (
+    AVERAGE,
+    SHORTEST,
+    channels_last,
+    check_regions,
+    divided,
+    half_away,
+    huge,
+    use_kernels,
+)
 
 
 def ps_roi_pool(
@@ -160,7 +169,7 @@ def _weigh_torch(
 
 def _averages(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
     """Weights (R, bins, limit) that average the cells which each bin touches along one axis."""
-    size = (end - start).clamp(min=SHORTEST) / bins
+    size = divided((end - start).clamp(min=SHORTEST), bins)
     edges = start[:, None] + torch.arange(bins + 1, device=start.device, dtype=start.dtype) * size[:, None]
     first, last = edges[:, :-1].floor().clamp(0, limit), edges[:, 1:].ceil().clamp(0, limit)
     cells = torch.arange(limit, device=start.device, dtype=start.dtype)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import MOST_SAMPLES, channels_last, check_regions, huge, use_kernels
+from neocog.ops.roi_input import MOST_SAMPLES, channels_last, check_regions, divided, huge, use_kernels
 
 
 def roi_align(
@@ -114,7 +114,7 @@ def _align_torch(
 
 def corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> tuple[Tensor, Tensor]:
     """Cells (2 S, R, bins) int64 that a bin's S samples lie between along one axis, and their weights."""
-    size = (end - start)[:, None] / bins  # (R, 1)
+    size = divided(end - start, bins)[:, None]  # (R, 1)
     left = start[:, None] + torch.arange(bins, device=start.device, dtype=start.dtype) * size  # (R, bins)
     if samples:
         grid, first, most = torch.full_like(size, samples), torch.zeros_like(left), samples

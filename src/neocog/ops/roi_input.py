@@ -47,6 +47,15 @@ def channels_last(tensor: Tensor) -> Tensor:
     return tensor.permute(0, 2, 3, 1).contiguous()
 
 
+def divided(values: Tensor, count: int) -> Tensor:
+    """`values / count`, rounded once on every device.
+
+    On a GPU torch multiplies by the reciprocal of a plain number instead: a third of 9 cells, three times,
+    then ends behind the ninth.
+    """
+    return values / values.new_full((), count)
+
+
 def half_away(values: Tensor) -> Tensor:
     """The nearest whole numbers, halves away from zero: C's `round`."""
     whole = values.trunc()

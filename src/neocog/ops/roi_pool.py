@@ -8,7 +8,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import channels_last, check_regions, half_away, huge, is_traced, use_kernels
+from neocog.ops.roi_input import (
+    channels_last,
+    check_regions,
+    divided,
+    half_away,
+    huge,
+    is_traced,
+    use_kernels,
+)
 
 
 def roi_pool(
@@ -51,7 +59,7 @@ def _bins(
     x0, y0, x1, y1 = half_away((boxes * scale).nan_to_num(0).clamp(-1e6, 1e6)).unbind(1)
 
     def edges(start: Tensor, end: Tensor, bins: int, limit: int) -> Tensor:
-        size = (end - start + 1).clamp(min=1) / bins
+        size = divided((end - start + 1).clamp(min=1), bins)
         steps = torch.arange(bins + 1, device=boxes.device, dtype=boxes.dtype) * size[:, None]
         ends = torch.stack([steps[:, :-1].floor(), steps[:, 1:].ceil()])
         return (ends + start[:, None]).clamp(0, limit).long()
