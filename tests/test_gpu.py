@@ -186,8 +186,8 @@ def test_a_group_on_gpus_trains_as_a_process_alone(one_of_a_group: Group) -> Non
 def first_losses(peers: Peers) -> list[float]:
     model = small("yolo").to(GPU).to(memory_format=torch.channels_last)
     synchronise(model, peers)
-    options = TrainOptions(steps=6, lr=1e-3, precision="f32")
+    options = TrainOptions(steps=3, lr=1e-3, precision="f32")
     batch = make_batch([FULL, FULL[1:]])
-    training = Training(model, options, 6, peers)
-    batches = (replace(batch, step=step) for step in range(6))
+    training = Training(model, options, 3, peers)
+    batches = (replace(batch, step=step) for step in range(3))
     return [sum(step.losses.values()) for step in fit(training, batches)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -91,17 +92,20 @@ def compare(
     names = models or family
     given = {"minutes": minutes, "steps": steps, "optimizer": optimizer}
     plans = [
-        run_options(
-            name,
-            data,
-            backbone=backbone,
-            size=size,
-            train_split=train_split,
-            val_split=val_split,
-            weights=None,
-            settings=None,
-            pretrain=pretrain,
-            given=given,
+        replace(
+            run_options(
+                name,
+                data,
+                backbone=backbone,
+                size=size,
+                train_split=train_split,
+                val_split=val_split,
+                weights=None,
+                settings=None,
+                pretrain=pretrain,
+                given=given,
+            ),
+            validations=1,  # at its end: R-CNN's take a third of its training each
         )
         for name in names
     ]
