@@ -243,9 +243,9 @@ def _even_scales(maps: int) -> tuple[float, ...]:
 
 
 def _cell_scales(side: int, strides: Sequence[int], cells: Sequence[int]) -> tuple[float, ...]:
-    """Boxes 2.25 cells wide, but at most 0.9 of the side: on maps of `strides`, then of so many `cells`."""
+    """Boxes 3.2 cells wide, but at most 0.9 of the side: on maps of `strides`, then of so many `cells`."""
     widths = [*strides, *(side / number for number in cells)]
-    return (*(min(2.25 * width / side, 0.9) for width in widths), 1.05)
+    return (*(min(3.2 * width / side, 0.9) for width in widths), 1.05)
 
 
 def fpn_options(backbone: str, side: int) -> FPNOptions:

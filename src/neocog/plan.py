@@ -95,15 +95,15 @@ def default_size(model: str, backbone: str, data: Dataset) -> tuple[int, int]:
     return side, side
 
 
-def default_training(backbone: str, size: tuple[int, int], given: dict[str, Any]) -> TrainOptions:
-    """Training options that suit a backbone and a picture size; `given` overrides.
+def default_training(model: str, backbone: str, size: tuple[int, int], given: dict[str, Any]) -> TrainOptions:
+    """Training options that suit a model, its backbone and a picture size; `given` overrides.
 
-    `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and a learning rate of 5e-4 a
-    picture. Without a budget: 3 minutes.
+    `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and the model's learning rate
+    for each of them. Without a budget: 3 minutes.
     """
     defaults = dict(BACKBONES[backbone].training)
     batch = given.get("batch") or defaults.get("batch") or (16 if max(size) <= 192 else 8)
-    defaults = {"batch": batch, "lr": 5e-4 * batch} | defaults | given
+    defaults = {"batch": batch, "lr": MODELS[model].lr * batch} | defaults | given
     if not any(defaults.get(name) for name in ("steps", "epochs", "minutes")):
         defaults["minutes"] = 3.0
     return TrainOptions(**defaults)

@@ -92,6 +92,7 @@ class ModelEntry:
     summary: str
     pretrain: bool = False  # whether it learns better from a backbone that was trained on crops first
     side: int = 1000  # longest pictures that it is made for, pixels
+    lr: float = 5e-4  # learning rate for each picture of a step, on `compact` from scratch
     augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
     compared: bool = True  # whether `compare` trains it unasked
     stages: Callable[[Any], Stages] = _one_stage
@@ -158,6 +159,7 @@ MODELS: dict[str, ModelEntry] = {
         "Liu et al. 2016, arXiv:1512.02325",
         "a table of boxes scored at once, on maps of several sizes",
         side=512,
+        lr=1e-3,
         augment="patches",
     ),
     "yolo": ModelEntry(

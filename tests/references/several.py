@@ -204,7 +204,7 @@ def losses(
 
 
 def check_losses(peers: Peers, steps: int) -> None:
-    """AdamW at its usual rate, shares of 1 and 2 pictures: what one process computes with all three."""
+    """The usual optimizer and rate, shares of 1 and 2 pictures: what one process computes with all three."""
     options = TrainOptions(steps=steps, batch=3, lr=1.5e-3, precision="f32")
     cases: list[tuple[Any, int, int]] = [(Scenes("std", "train", count=20), 3, steps), (Ragged(), 1, 6)]
     for data, batch, many in cases:

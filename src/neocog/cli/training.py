@@ -144,7 +144,7 @@ def run_options(
         train_split=train_split,
         val_split=None if val_split == "none" else val_split,
         weights=weights,
-        training=default_training(backbone, fitted, {k: v for k, v in given.items() if v is not None}),
+        training=default_training(model, backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened, model, augment),
         pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,
         options=entry.suit(own, opened.classes, opened, fitted),
