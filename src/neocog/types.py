@@ -10,7 +10,13 @@ Boxes: float32 (N, 4), `x0 y0 x1 y1` in pixels, continuous and half-open: width 
 column c covers [c, c + 1). Sampling uses half-pixel centres (`align_corners=False`).
 
 Labels: int64 in 0..K-1. Background exists only as the last column of logits. `Objects.ignore` marks what
-the metrics must neither reward nor punish (VOC difficult, COCO crowd). A pixel to be ignored is 255.
+the metrics must neither reward nor punish (VOC difficult, COCO crowd).
+
+Masks: uint8 (H, W); pixel value v is class v of the data set, which counts background among its classes where
+there is one (VOC's class 0); 255 is ignored.
+
+What a network answers is one of `Detections`, `Segmentation`, `Classification` and `Localization`; each
+follows its picture's `Frame` back to the original.
 """
 
 from __future__ import annotations
@@ -23,6 +29,7 @@ from typing import Self
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 IGNORED_PIXEL = 255
 
@@ -137,6 +144,82 @@ class Detections:
     def to(self, device: torch.device) -> Detections:
         return Detections(self.boxes.to(device), self.scores.to(device), self.labels.to(device))
 
+    def to_original(self, frame: Frame) -> Detections:
+        """From pixels of the network's input to those of the original picture, clipped to it."""
+        return Detections(frame.to_original(self.boxes), self.scores, self.labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What a classifier says of one picture."""
+
+    scores: Tensor  # (K,) float32 in [0, 1], sum 1
+
+    def __post_init__(self) -> None:
+        _expect("Classification.scores", self.scores, (None,), torch.float32)
+
+    @property
+    def label(self) -> int:
+        return int(self.scores.argmax())
+
+    def to(self, device: torch.device) -> Classification:
+        return Classification(self.scores.to(device))
+
+    def to_original(self, frame: Frame) -> Classification:
+        """Itself: it names no place."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class Localization:
+    """The one main object of a picture: what it is and where."""
+
+    scores: Tensor  # (K,) float32 in [0, 1], sum 1
+    box: Tensor  # (4,) float32 x0 y0 x1 y1, pixels
+
+    def __post_init__(self) -> None:
+        _expect("Localization.scores", self.scores, (None,), torch.float32)
+        _expect("Localization.box", self.box, (4,), torch.float32)
+
+    @property
+    def label(self) -> int:
+        return int(self.scores.argmax())
+
+    def to(self, device: torch.device) -> Localization:
+        return Localization(self.scores.to(device), self.box.to(device))
+
+    def to_original(self, frame: Frame) -> Localization:
+        """From pixels of the network's input to those of the original picture, clipped to it."""
+        return Localization(self.scores, frame.to_original(self.box[None])[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """A class for every pixel of a picture."""
+
+    scores: Tensor  # (K, H, W) float32 in [0, 1], sum 1 over the classes
+
+    def __post_init__(self) -> None:
+        _expect("Segmentation.scores", self.scores, (None, None, None), torch.float32)
+
+    @property
+    def labels(self) -> Tensor:
+        """(H, W) uint8: the class with the highest score."""
+        return self.scores.argmax(0).to(torch.uint8)
+
+    def to(self, device: torch.device) -> Segmentation:
+        return Segmentation(self.scores.to(device))
+
+    def to_original(self, frame: Frame) -> Segmentation:
+        """From pixels of the network's input to those of the original picture: scores mix, labels do not."""
+        if frame.matrix == IDENTITY and frame.original == frame.size:
+            return self
+        return Segmentation(frame.sample_original(self.scores))
+
+
+Answer = Detections | Segmentation | Classification | Localization
+"""What a network says of one picture."""
+
 
 Matrix = tuple[float, float, float, float, float, float]
 """An affine map (a, b, c, d, e, f): x' = a x + b y + c, y' = d x + e y + f."""
@@ -192,8 +275,19 @@ class Frame:
         """Boxes (N, 4) of the network's input as boxes of the original (not clipped)."""
         return _map_boxes(self.inverse, boxes)
 
+    def sample_original(self, maps: Tensor) -> Tensor:
+        """Maps (C, H, W) over the network's input, read bilinearly at the pixels of the original (C, h, w)."""
+        a, b, c, d, e, f = self.matrix
+        (height, width), (h, w) = maps.shape[-2:], self.original
+        x = torch.arange(w, device=maps.device) + 0.5
+        y = torch.arange(h, device=maps.device)[:, None] + 0.5
+        across = (a * x + b * y + c) * (2 / width) - 1
+        down = (d * x + e * y + f) * (2 / height) - 1
+        grid = torch.stack([across, down], dim=-1)[None]
+        return F.grid_sample(maps[None], grid, padding_mode="border", align_corners=False)[0]
+
     def to_original(self, boxes: Tensor) -> Tensor:
-        """The same, clipped to the original."""
+        """Boxes as `from_input` gives them, clipped to the original."""
         mapped = self.from_input(boxes)
         height, width = self.original
         limit = torch.tensor([width, height, width, height], dtype=mapped.dtype, device=mapped.device)
@@ -208,6 +302,7 @@ class Sample:
     target: Objects | None
     frame: Frame
     mask: np.ndarray | None = None  # (H, W) uint8 class per pixel, 255 ignored
+    label: int | None = None  # class of the whole picture
     key: SampleKey = SampleKey(0, 0, 0)
     proposals: Proposals | None = None  # found by something other than the network
 
@@ -234,6 +329,8 @@ class Batch:
     keys: tuple[SampleKey, ...]
     step: int = 0
     proposals: tuple[Proposals, ...] | None = None
+    masks: Tensor | None = None  # (B, H, W) uint8 class per pixel, 255 ignored and in the padding
+    labels: Tensor | None = None  # (B,) int64 class of each whole picture
     total: Callable[[int], int] = _of_this_batch
     """A count over these pictures -> over all pictures of the step, which several processes may share. Losses
     are divided by such totals, so that what the processes compute adds up to the loss of the whole step."""
@@ -247,7 +344,7 @@ class Batch:
         return torch.tensor([[w, h, w, h] for h, w in self.sizes], device=self.images.device).float()
 
     def without_targets(self) -> Batch:
-        return replace(self, targets=None)
+        return replace(self, targets=None, masks=None, labels=None)
 
     def to(self, device: torch.device) -> Batch:
         return replace(
@@ -255,6 +352,8 @@ class Batch:
             images=self.images.to(device),
             targets=None if self.targets is None else tuple(target.to(device) for target in self.targets),
             proposals=None if self.proposals is None else tuple(p.to(device) for p in self.proposals),
+            masks=None if self.masks is None else self.masks.to(device),
+            labels=None if self.labels is None else self.labels.to(device),
         )
 
 

@@ -16,9 +16,10 @@ from scipy import stats
 from neocog.data import render
 from neocog.data.backgrounds import BANK, background
 from neocog.data.render import COLOURS, LEVELS, PALETTE, TEXTURES, Scene, render_scene
-from neocog.data.scenes import COUNTS, Scenes, open_scenes
+from neocog.data.scenes import COUNTS, TASKS, Scenes, open_scenes
 from neocog.data.shapes import CLASSES, normalised, outlines, tables
 from neocog.errors import DataError
+from neocog.types import Task
 
 EVERY = [(level, split) for level in LEVELS for split in COUNTS]
 
@@ -55,8 +56,6 @@ def test_truth_is_exact(level: str, split: str) -> None:
         for number, box in enumerate(scene.boxes):
             rows, columns = np.nonzero(scene.instances == number + 1)
             assert box.tolist() == [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
-        classes = np.concatenate([[0], scene.labels + 1])
-        assert (scene.semantic == classes[scene.instances]).all()
         assert scene.main == np.bincount(scene.instances.ravel())[1:].argmax()
 
 
@@ -219,13 +218,35 @@ def test_other_sizes_show_the_same_composition(size: int) -> None:
     assert scene.boxes * 128 / size == pytest.approx(usual.boxes, abs=1 + 128 / size)
 
 
+@pytest.mark.parametrize("level", LEVELS)
+def test_each_task_takes_its_part_of_a_scene(level: str) -> None:
+    """Masks count background as class 0; the main object is the one with the most pixels."""
+    sets = {task: Scenes(level, "test", task=task) for task in TASKS}
+    names = sets[Task.DETECT].classes
+    assert sets[Task.SEGMENT].classes == ("background", *names)
+    assert len({data.fingerprint for data in sets.values()}) == len(sets)
+    for index in range(10):
+        scene, found = sets[Task.DETECT].scene(index), sets[Task.DETECT][index].target
+        masked, alone, whole = (
+            sets[task][index] for task in (Task.SEGMENT, Task.LOCALIZE, Task.CLASSIFY)
+        )
+        assert found is not None and masked.target is not None and alone.target is not None
+        labels = found.labels.numpy()
+        assert (masked.mask == np.append(0, labels + 1)[scene.instances]).all()
+        assert (masked.target.labels.numpy() == labels + 1).all()
+        assert alone.target.labels.tolist() == [whole.label] == [labels[scene.main]]
+        assert (alone.target.boxes.numpy() == scene.boxes[scene.main]).all()
+        assert whole.target is None and alone.mask is None
+        assert sets[Task.CLASSIFY].objects(index).labels.tolist() == [whole.label]
+
+
 def test_the_data_set_offers_what_every_data_set_does() -> None:
     data = Scenes("std", "valid")
     assert (data.name, data.format, data.split, len(data)) == ("scenes:std", "scenes", "val", 400)
     assert data.classes == CLASSES and data.size(0) == (128, 128) and data.identity(7) == "std/val/7"
     sample, scene = data[7], data.scene(7)
-    assert sample.target is not None and sample.mask is not None
-    assert (sample.image == scene.image).all() and (sample.mask == scene.semantic).all()
+    assert sample.target is not None and sample.mask is None and sample.label is None
+    assert (sample.image == scene.image).all()
     assert (sample.target.boxes.numpy() == scene.boxes).all()
     assert (sample.target.labels.numpy() == scene.labels).all() and not sample.target.ignore.any()
     assert sample.frame.original == sample.frame.size == (128, 128) and sample.frame.source == "std/val/7"

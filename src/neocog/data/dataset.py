@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.errors import DataError
-from neocog.types import Objects, Sample
+from neocog.types import Objects, Sample, Task
 
 
 class Dataset(Protocol):
@@ -28,8 +28,13 @@ class Dataset(Protocol):
         """Which split this is: `train`, `val`, `trainval`, `test`, ..."""
 
     @property
+    def task(self) -> Task:
+        """What its truth serves: samples have objects (DETECT), one object (LOCALIZE), a label (CLASSIFY), or
+        a mask (SEGMENT), and then the objects in it where they are known."""
+
+    @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the K classes; label k is `classes[k]`."""
+        """Names of the K classes; label k is `classes[k]`. Of masks, background is one of them."""
 
     @property
     def fingerprint(self) -> str:
@@ -48,7 +53,15 @@ class Dataset(Protocol):
         """(height, width) of one image as shown, without decoding its pixels."""
 
     def objects(self, index: int) -> Objects:
-        """The truth of one image, without decoding its pixels."""
+        """The objects of one image, without decoding its pixels. Of CLASSIFY: one, the whole image. Of
+        SEGMENT: none, unless they are known besides the mask."""
+
+
+class MaskDataset(Dataset, Protocol):
+    """One whose task is SEGMENT."""
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """(H, W) class of each pixel of one image, 255 ignored. Raises DataError when it cannot be read."""
 
 
 class Derived:
@@ -60,6 +73,7 @@ class Derived:
     name = property(lambda self: self._data.name)
     format = property(lambda self: self._data.format)
     split = property(lambda self: self._data.split)
+    task = property(lambda self: self._data.task)
     classes = property(lambda self: self._data.classes)
     fingerprint = property(lambda self: self._data.fingerprint)
 

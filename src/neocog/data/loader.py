@@ -23,7 +23,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
-from neocog.types import Batch, Frame, Objects, Proposals, Sample, SampleKey
+from neocog.types import IGNORED_PIXEL, Batch, Frame, Objects, Proposals, Sample, SampleKey, Task
 
 MEMORY = 512 << 20
 """Bytes of decoded pictures that training keeps, over all workers; what is over is read again."""
@@ -184,6 +184,8 @@ class Loader:
     def _objects_of_classes(self, images: Iterable[int]) -> np.ndarray:
         """How many objects of each class these images have."""
         count = np.zeros(len(self._dataset.classes), np.int64)
+        if self._dataset.task is Task.SEGMENT:  # what a mask shows is known by reading it alone
+            return count
         for index in images:
             count += np.bincount(self._dataset.objects(index).labels.numpy(), minlength=len(count))
         return count
@@ -291,6 +293,8 @@ class _Packed(NamedTuple):
     counts: tuple[int, ...]  # objects of each image
     proposals: tuple[np.ndarray, np.ndarray] | None  # boxes and scores of all proposals
     proposal_counts: tuple[int, ...]
+    masks: np.ndarray | None  # (B, H, W) uint8
+    labels: np.ndarray | None  # (B,) int64
     faults: tuple[tuple[int, str], ...]
 
 
@@ -305,14 +309,17 @@ class _Memory:
         self._kept: dict[int, Sample] = {}
 
     def __getitem__(self, index: int) -> Sample:
-        """Without its mask, of which a batch has none. The picture that is kept cannot be written to."""
+        """The picture that is kept cannot be written to."""
         kept = self._kept.get(index)
         if kept is not None:
             return kept
-        sample = replace(self._dataset[index], mask=None)
-        if sample.image.nbytes <= self._room:
-            self._room -= sample.image.nbytes
-            sample.image.setflags(write=False)
+        sample = self._dataset[index]
+        arrays = [sample.image] if sample.mask is None else [sample.image, sample.mask]
+        size = sum(array.nbytes for array in arrays)
+        if size <= self._room:
+            self._room -= size
+            for array in arrays:
+                array.setflags(write=False)
             self._kept[index] = sample
         return sample
 
@@ -354,8 +361,27 @@ def _pack(step: int, samples: Sequence[Sample], faults: tuple[tuple[int, str], .
         counts=tuple(len(target) for target in targets),
         proposals=_flat_proposals(proposals) if proposals and len(proposals) == len(samples) else None,
         proposal_counts=tuple(len(proposal) for proposal in proposals),
+        masks=_padded([sample.mask for sample in samples], images.shape[1:3]),
+        labels=_labels([sample.label for sample in samples]),
         faults=faults,
     )
+
+
+def _padded(masks: list[np.ndarray | None], size: tuple[int, ...]) -> np.ndarray | None:
+    """The masks on one canvas each, ignored around them; None unless every picture has one."""
+    there = [mask for mask in masks if mask is not None]
+    if not there or len(there) < len(masks):
+        return None
+    canvas = np.full((len(there), *size), IGNORED_PIXEL, np.uint8)
+    for place, mask in zip(canvas, there, strict=True):
+        place[: mask.shape[0], : mask.shape[1]] = mask
+    return canvas
+
+
+def _labels(labels: list[int | None]) -> np.ndarray | None:
+    """The labels as an array; None unless every picture has one."""
+    there = [label for label in labels if label is not None]
+    return np.array(there, np.int64) if there and len(there) == len(labels) else None
 
 
 def _flat(targets: list[Objects]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -392,6 +418,8 @@ def _unpack(packed: _Packed) -> Batch:
         keys=packed.keys,
         step=packed.step,
         proposals=proposals,
+        masks=None if packed.masks is None else torch.from_numpy(packed.masks),
+        labels=None if packed.labels is None else torch.from_numpy(packed.labels),
     )
 
 

@@ -11,6 +11,7 @@ from neocog.data.dataset import Dataset
 from neocog.data.files import children, data_errors, printable, split_name
 from neocog.data.records import ImageDataset
 from neocog.errors import DataError, UsageError
+from neocog.types import Task
 
 ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
 
@@ -32,9 +33,15 @@ READERS: dict[str, Reader] = {
 
 
 def open_data(
-    path: str | Path, split: str = "train", *, format: str | None = None, strict: bool = False
+    path: str | Path,
+    split: str = "train",
+    *,
+    format: str | None = None,
+    strict: bool = False,
+    task: Task = Task.DETECT,
 ) -> Dataset:
-    """One split of the data at `path`, a folder or file in a known format, or `scenes[:level]` (generated).
+    """One split of the data at `path`, a folder or file in a known format, or `scenes[:level]` (generated),
+    with the truth that `task` needs.
 
     `valid` and `validation` mean `val`; `trainval` is `train` followed by `val` where it is not given itself.
     Nothing is ever written to the data. Raises DataError when the path, the format or the split cannot be
@@ -43,7 +50,7 @@ def open_data(
     if isinstance(path, str) and path.partition(":")[0] == "scenes":
         from neocog.data.scenes import open_scenes
 
-        return open_scenes(path, split_name(split))
+        return open_scenes(path, split_name(split), task=task)
     root = Path(path)
     data = read_split(root, find_format(root, format), split)
     data.report.judge(strict)

@@ -21,7 +21,7 @@ from neocog.data.files import printable
 from neocog.data.images import read_image
 from neocog.data.report import Report
 from neocog.errors import DataError
-from neocog.types import Frame, Objects, Sample
+from neocog.types import Frame, Objects, Sample, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class Records:
 
 class ImageDataset:
     """One split of a data set on disk (see `neocog.data.dataset.Dataset`). Small to pickle."""
+
+    task = Task.DETECT
 
     def __init__(
         self, root: Path, format: str, split: str, classes: Sequence[str], records: Records, report: Report

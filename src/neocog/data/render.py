@@ -85,7 +85,6 @@ class Scene:
     angles: NDArray[np.float32]  # (N,) radians in [0, 2 pi), clockwise as shown
     scales: NDArray[np.float32]  # (N,) diameter in pixels, visible or not
     instances: NDArray[np.uint8]  # (H, W) 0 none, i + 1 where object i is in sight
-    semantic: NDArray[np.uint8]  # (H, W) 0 background, class + 1
     main: int  # the object with the most visible pixels
 
     @property
@@ -203,8 +202,6 @@ def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 
     kept = np.flatnonzero((rows[:, raster.OBJECT] > 0) & (bounds[:, 2] > 0))
     to_instance = np.zeros(len(rows) + 1, dtype=np.uint8)
     to_instance[kept + 1] = np.arange(1, len(kept) + 1)
-    to_class = np.zeros(len(rows) + 1, dtype=np.uint8)
-    to_class[kept + 1] = attributes[kept, 0] + 1
     instances = to_instance[owner]
     return Scene(
         image=image,
@@ -213,6 +210,5 @@ def render_scene(level: str, split: str, index: int, seed: int = 0, size: int = 
         angles=angles[kept].astype(np.float32),
         scales=rows[kept, raster.DIAMETER].astype(np.float32),
         instances=instances,
-        semantic=to_class[owner],
         main=int(np.bincount(instances.ravel(), minlength=len(kept) + 1)[1:].argmax()),
     )

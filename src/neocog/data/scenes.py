@@ -1,4 +1,8 @@
-"""`scenes[:std|hard|single|pairs]`: a generated data set, always there, with exact truth for every task."""
+"""`scenes[:std|hard|single|pairs]`: a generated data set, always there, with exact truth for every task.
+
+Of one scene the tasks take: DETECT its objects; SEGMENT the class of every pixel, background being class 0;
+LOCALIZE its main object, the one with the most pixels in sight; CLASSIFY the class of that object.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,13 @@ from neocog.data.label_vectors import PAIRS, LabelVectors, pair_vectors
 from neocog.data.render import LEVELS, TEXTURES, VERSION, Scene, render_scene
 from neocog.data.shapes import CLASSES
 from neocog.errors import DataError
-from neocog.types import Frame, Objects, Sample, SampleKey
+from neocog.types import Frame, Objects, Sample, SampleKey, Task
+
+TASKS = (Task.DETECT, Task.SEGMENT, Task.CLASSIFY, Task.LOCALIZE)
+"""What a scene can be the truth for."""
+
+BACKGROUND = "background"
+"""Class 0 of masks."""
 
 COUNTS = {"train": 4000, "val": 400, "test": 400}
 
@@ -43,8 +53,11 @@ class Scenes:
         count: int | None = None,
         seed: int = 0,
         size: int = 128,
+        task: Task = Task.DETECT,
     ) -> None:
         split = split_name(split)
+        if task not in TASKS:
+            raise DataError(f"scenes hold no truth for the task '{task.value}'")
         if level not in LEVELS:
             nearest = _nearest(f"scenes:{level}", tuple(f"scenes:{name}" for name in LEVELS))
             raise DataError(f"no generated data set 'scenes:{printable(level)}': did you mean '{nearest}'?")
@@ -58,7 +71,9 @@ class Scenes:
             )
         self.level, self.split, self.seed, self.side = level, split, seed, size
         self.count = COUNTS[split] if count is None else count
-        self.classes = PAIRS if level == "pairs" else CLASSES
+        self.task = task
+        names = PAIRS if level == "pairs" else CLASSES
+        self.classes = (BACKGROUND, *names) if task is Task.SEGMENT else names
         self.label_vectors: LabelVectors | None = pair_vectors() if level == "pairs" else None
         """What the classes are known by besides their pictures."""
         hidden = self.label_vectors if split != "test" else None
@@ -72,6 +87,8 @@ class Scenes:
     @property
     def fingerprint(self) -> str:
         parts = (self.format, VERSION, self.level, self.split, self.count, self.seed, self.side)
+        if self.task is not Task.DETECT:
+            parts = (*parts, self.task.value)
         return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
     def __len__(self) -> int:
@@ -82,12 +99,14 @@ class Scenes:
         return render_scene(self.level, self.split, self._valid(index), self.seed, self.side)
 
     def __getitem__(self, index: int) -> Sample:
-        """Image, objects and the semantic mask (0 background, class + 1)."""
+        """The image, and what the task takes of the scene."""
         scene = self.scene(index)
         frame = Frame(self.size(index), self.size(index), source=self.identity(index))
         key = SampleKey(self.seed, 0, index)
-        semantic = np.append(0, self._labels(scene) + 1).astype(np.uint8)[scene.instances]
-        return Sample(scene.image, self._objects(scene), frame, semantic, key)
+        if self.task is Task.CLASSIFY:
+            return Sample(scene.image, None, frame, key=key, label=int(self._labels(scene)[scene.main]))
+        mask = self._mask(scene) if self.task is Task.SEGMENT else None
+        return Sample(scene.image, self._objects(scene), frame, mask, key=key)
 
     def identity(self, index: int) -> str:
         return f"{self.level}/{self.split}/{self._valid(index)}"
@@ -97,17 +116,27 @@ class Scenes:
         return (self.side, self.side)
 
     def objects(self, index: int) -> Objects:
-        """The truth of one image, which takes drawing it (about a millisecond)."""
+        """The objects of one image, which takes drawing it (about a millisecond)."""
         return self._objects(self.scene(index))
+
+    def mask(self, index: int) -> NDArray[np.uint8]:
+        """(H, W) class of every pixel, where the task is SEGMENT."""
+        return self._mask(self.scene(index))
 
     def _objects(self, scene: Scene) -> Objects:
         boxes, labels = torch.from_numpy(scene.boxes), torch.from_numpy(self._labels(scene))
-        return Objects(boxes, labels, torch.zeros(len(boxes), dtype=torch.bool))
+        every = Objects(boxes, labels, torch.zeros(len(boxes), dtype=torch.bool))
+        alone = self.task in (Task.LOCALIZE, Task.CLASSIFY)
+        return every[torch.tensor([scene.main])] if alone else every
+
+    def _mask(self, scene: Scene) -> NDArray[np.uint8]:
+        return np.append(0, self._labels(scene)).astype(np.uint8)[scene.instances]
 
     def _labels(self, scene: Scene) -> NDArray[np.int64]:
-        """(N,) class of each object."""
+        """(N,) class of each object, counted as the task counts them."""
         shape, texture = scene.attributes[:, 0], scene.attributes[:, 2]
-        return shape * len(TEXTURES) + texture if self.level == "pairs" else shape.copy()
+        labels = shape * len(TEXTURES) + texture if self.level == "pairs" else shape
+        return labels + 1 if self.task is Task.SEGMENT else labels.copy()
 
     def _valid(self, index: int) -> int:
         if not -self.count <= index < self.count:
@@ -116,11 +145,16 @@ class Scenes:
 
 
 def open_scenes(
-    name: str, split: str = "train", count: int | None = None, seed: int = 0, size: int = 128
+    name: str,
+    split: str = "train",
+    count: int | None = None,
+    seed: int = 0,
+    size: int = 128,
+    task: Task = Task.DETECT,
 ) -> Scenes:
     """A split of `scenes` (the level `std`) or `scenes:LEVEL`. Raises DataError, naming the nearest name."""
     head, colon, level = name.partition(":")
     if head != "scenes":
         nearest = _nearest(name, ("scenes", *(f"scenes:{known}" for known in LEVELS)))
         raise DataError(f"no generated data set '{printable(name)}': did you mean '{nearest}'?")
-    return Scenes(level if colon else "std", split, count, seed, size)
+    return Scenes(level if colon else "std", split, count, seed, size, task)
