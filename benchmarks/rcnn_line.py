@@ -27,8 +27,8 @@ import numpy as np
 import torch
 
 from neocog.data.dataset import Dataset
-from neocog.data.loader import collate
 from neocog.data.open import open_data
+from neocog.data.packing import collate
 from neocog.ops.boxes import clip, from_centre, shorter_side, to_centre
 from neocog.predict import STRIDE, Predictor, Timing
 from neocog.proposals.search import SearchOptions, selective_search

@@ -147,7 +147,7 @@ def poison_score(run: Run, step: int, value: float, monkeypatch: pytest.MonkeyPa
 
 
 def poison_metric(run: Run, step: int, value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    module = importlib.import_module("neocog.evaluate")
+    module = importlib.import_module("neocog.judging")
     real = module.voc_average_precision
     monkeypatch.setattr(module, "voc_average_precision", lambda *args: replace(real(*args), voc_map=value))
 
@@ -164,7 +164,7 @@ PLACES: dict[str, tuple[Callable[[Run, int, float, pytest.MonkeyPatch], None], s
         into(lambda run: run.training.optimizer.state[run.model.conv.weight]["exp_avg"]),
         "weight 'conv.weight'",
     ),
-    "score": (poison_score, "detections.0.scores"),
+    "score": (poison_score, "answer.0.scores"),
     "metric": (poison_metric, "voc_map50"),
 }
 

@@ -13,14 +13,13 @@ from typing import Any
 
 import torch
 
+from neocog.compare_report import compare_report
 from neocog.data.dataset import require_classes
-from neocog.data.open import open_data
 from neocog.evaluate import Evaluation, evaluate
 from neocog.files import write_atomic
 from neocog.ops.summary import summarize
-from neocog.plan import Machine, RunOptions, with_seed
+from neocog.plan import Machine, RunOptions, open_split, with_seed
 from neocog.predict import load
-from neocog.reports import compare_report
 from neocog.run import Moment, Run
 from neocog.types import blank_batch
 from neocog.zoo import MODELS, create
@@ -57,7 +56,7 @@ def compare(
     and test are outside. Each training is a run folder `out/MODEL-BACKBONE-seedN`; `watch` iterates it, and
     may show it. Models that search for the same regions share them, in `out/proposals`.
     """
-    test_data = open_data(plans[0].data, test_split, strict=machine.strict)
+    test_data = open_split(plans[0], test_split, machine.strict)
     machine = replace(machine, proposals=out / "proposals")
     trials: list[Trial] = []
     for plan in plans:
@@ -120,7 +119,7 @@ def _with_speedups(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _row(trials: Sequence[Trial]) -> dict[str, Any]:
     options = trials[0].options
     results = [trial.test.to_dict() for trial in trials]
-    parameters, gflops = cost(options, len(trials[0].test.voc.classes), trials[0].test.regions)
+    parameters, gflops = cost(options, len(results[0]["per_class"]), trials[0].test.regions)
     times = [result["ms_per_image"] for result in results]
     return {
         "model": options.model,

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from neocog.data.dataset import Dataset
-from neocog.data.loader import collate
+from neocog.data.packing import collate
 from neocog.defaults import BACKBONES
 from neocog.errors import DataError
 from neocog.parts.pretrain import CropClassifier
 from neocog.parts.stages import Course, Stage
 from neocog.plan import RunOptions
-from neocog.predict import STRIDE
-from neocog.reports import spaced
+from neocog.predict import padding_of
+from neocog.showing import spaced
 from neocog.train import Training
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Batch
@@ -67,7 +67,7 @@ def complete(training: Training, model: Any, data: Dataset, options: RunOptions)
     def pictures() -> Iterator[Batch]:
         for index in spaced(len(data), MOST_FITTED):
             with suppress(DataError):  # the loader has told of it
-                yield collate([recipe(data[index])], stride=STRIDE).to(training.device)
+                yield collate([recipe(data[index])], stride=padding_of(model)).to(training.device)
 
     model.eval().load_state_dict(training.result())
     training.take(model.complete(pictures, options.training.seed))

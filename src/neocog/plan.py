@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from neocog.data.dataset import Dataset
+from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
 from neocog.defaults import BACKBONES
 from neocog.distributed.peers import ALONE, Peers
@@ -62,6 +63,8 @@ class RunOptions:
     training: TrainOptions
     augmentation: Augmentation
     options: Any  # the model's own option dataclass
+    ignore_label: int | None = None  # a value of masks that means: ignored
+    main: str = "largest"  # which object of several a picture is of: the largest, or the only one of a class
     pretrain: float = 0.0  # share of the budget in which the backbone learns from crops alone
     validations: int = 5  # evenly over the last stage of the budget; the last one at its end
 
@@ -86,6 +89,18 @@ class Machine:
     strict: bool = False  # stop at the first fault in the data
     peers: Peers = ALONE  # the processes that share the work; the first of them writes
     proposals: Path | None = None  # where proposals are kept; None: in the run's folder
+
+
+def open_split(options: RunOptions, split: str, strict: bool = False) -> Dataset:
+    """One split of a run's data, with the truth that its model needs. Raises DataError."""
+    return open_data(
+        options.data,
+        split,
+        strict=strict,
+        task=MODELS[options.model].task,
+        ignore_label=options.ignore_label,
+        main=options.main,
+    )
 
 
 def default_size(model: str, backbone: str, data: Dataset) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A trained detector as something to use: pictures in, detections in the picture's own pixels out."""
+"""A trained model as something to use: pictures in, answers in the picture's own pixels out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass
+from functools import partial
 from pathlib import Path
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,14 +19,15 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from neocog.data.images import read_image
-from neocog.data.loader import collate
+from neocog.data.packing import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
+from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
 from neocog.published import PREFIX, fetch_detector
 from neocog.transforms.recipes import evaluation_recipe
-from neocog.types import Batch, Detections, Frame, Sample, blank_batch
+from neocog.types import Answer, Batch, Detections, Frame, Sample, Task, blank_batch
 from neocog.weights import (
     WEIGHTS,
     find_model,
@@ -36,69 +38,11 @@ from neocog.weights import (
 )
 from neocog.zoo import MODELS, create, resized
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
 STRIDE = 16
 """Pictures are padded to a multiple of this many pixels."""
 
 MOST_SIDE = 1 << 14
 """Pixels a side that a model may ask pictures to be fitted into."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """What a detector found in one picture, in that picture's pixels, best first."""
-
-    boxes: np.ndarray  # (N, 4) float32 x0 y0 x1 y1
-    scores: np.ndarray  # (N,) float32
-    labels: np.ndarray  # (N,) int64
-    classes: tuple[str, ...]
-    source: str = ""
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    @property
-    def names(self) -> list[str]:
-        """The class name of each detection."""
-        return [self.classes[label] for label in self.labels]
-
-    def above(self, score: float) -> Prediction:
-        """Only the detections with at least this score."""
-        keep = self.scores >= score
-        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
-
-    def detections(self) -> Detections:
-        """The same as tensors."""
-        return Detections(*(torch.from_numpy(column) for column in (self.boxes, self.scores, self.labels)))
-
-    def draw(self, image: np.ndarray | str | Path, threshold: float = 0.5) -> Image:
-        """The picture with its detections drawn, as a Pillow image."""
-        from neocog.pictures.draw import draw_detections
-
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
-        return draw_detections(pixels, self.detections(), self.classes, threshold)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, ready for JSON."""
-        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
-        return {
-            "source": self.source,
-            "detections": [
-                {"box": box, "score": score, "label": label, "name": self.classes[label]}
-                for box, score, label in found
-            ],
-        }
-
-    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
-        """COCO result records: `bbox` is x, y, width, height; category ids count from 1 in class order."""
-        corners = np.concatenate([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], axis=1)
-        found = zip(corners.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
-        return [
-            {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
-            for box, score, label in found
-        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +54,7 @@ class Timing:
 
 
 class Predictor:
-    """A detector with its classes and its input size, ready to be used."""
+    """A model with its classes and its input size, ready to be used."""
 
     def __init__(
         self,
@@ -124,15 +68,20 @@ class Predictor:
 
         `precision`: auto, f32 or bf16, see `neocog.precision`; UsageError for another word.
         """
-        own = copy.deepcopy(model).eval().requires_grad_(False)
-        self.model: Any = fold_batchnorm(own, _try_out).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        own: Any = copy.deepcopy(model).eval().requires_grad_(False)
+        # What a detector is made of shows in a small picture; others may want theirs of one size.
+        tried = (64, 64) if own.task is Task.DETECT else size
+        folded: Any = fold_batchnorm(own, partial(_try_out, size=tried))
+        self.model: Any = folded.to(memory_format=torch.channels_last)
         if hasattr(self.model, "compress"):
             self.model.compress()
-        self.search: SearchOptions | None = self.model.search
+        self.task: Task = self.model.task
+        self.search: SearchOptions | None = getattr(self.model, "search", None)
         self.unseen: tuple[int, ...] = getattr(self.model, "unseen", ())  # classes it was never shown
         self.classes, self.size, self.config = tuple(classes), size, config or {}
         self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(resized(self.model.options, size))
+        self.padding = padding_of(self.model)
         self._places: Tensor | None = None  # the label of each of the network's classes, or -1
         self.bf16 = uses_bf16(precision, self.device)
         if self.bf16:  # autocast would convert these weights again for every picture
@@ -140,12 +89,13 @@ class Predictor:
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.to(torch.bfloat16)
 
-    def predict(self, image: np.ndarray | str | Path) -> Prediction:
-        """Detections in one picture: a file, or a uint8 RGB array (H, W, 3); UsageError for another array."""
+    def predict(self, image: Picture) -> Any:
+        """What the model says of one picture: a `Prediction` of a detector, else a `ClassPrediction`, an
+        `ObjectPrediction` or a `MaskPrediction`. UsageError for an array that is no picture."""
         batch = self.prepare(image)
         return self.convert(self.run(batch)[0][0], batch.frames[0].source)
 
-    def prepare(self, image: np.ndarray | str | Path) -> Batch:
+    def prepare(self, image: Picture) -> Batch:
         """One picture as the network wants it, with its regions where those come from outside."""
         source = "" if isinstance(image, np.ndarray) else str(image)
         pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
@@ -154,7 +104,7 @@ class Predictor:
         frame = Frame(pixels.shape[:2], pixels.shape[:2], source=source)
         regions = None if self.search is None else selective_search(pixels, self.search)
         sample = Sample(pixels, None, frame, proposals=regions)
-        return collate([self.transform(sample)], stride=STRIDE)
+        return collate([self.transform(sample)], stride=self.padding)
 
     def among(self, classes: Sequence[str]) -> Predictor:
         """The same detector, which reports only these of its classes, in this order.
@@ -170,15 +120,12 @@ class Predictor:
         other.unseen = tuple(places[label] for label in self.unseen if places[label] >= 0)
         return other
 
-    def convert(self, detections: Detections, source: str = "") -> Prediction:
-        """Detections in original pixels as a Prediction."""
-        found = detections.to(torch.device("cpu"))
-        return Prediction(
-            found.boxes.numpy(), found.scores.numpy(), found.labels.numpy(), self.classes, source
-        )
+    def convert(self, answer: Answer, source: str = "") -> AnyPrediction:
+        """An answer in original pixels as a prediction."""
+        return prediction_of(answer, self.classes, source)
 
-    def run(self, batch: Batch) -> tuple[list[Detections], Timing]:
-        """Detections of each image of a batch, in original pixels, and the time they took.
+    def run(self, batch: Batch) -> tuple[list[Any], Timing]:
+        """The answer to each image of a batch, in original pixels, and the time it took.
 
         Raises NumbersError if the network computes something that is not finite: decoding would drop it, and
         "nothing found" would be a wrong answer.
@@ -187,9 +134,7 @@ class Predictor:
         return found, timing
 
     @torch.inference_mode()
-    def run_among(
-        self, batch: Batch, among: Sequence[str]
-    ) -> tuple[list[Detections], Timing, dict[str, list[Detections]]]:
+    def run_among(self, batch: Batch, among: Sequence[str]) -> tuple[list[Any], Timing, dict[str, list[Any]]]:
         """As `run`, and what a zero-shot detector finds where only these classes can be predicted: `seen`,
         `unseen`. The network runs once; the time is that of `run`."""
         batch = batch.to(self.device).without_targets()
@@ -206,15 +151,15 @@ class Predictor:
         views = {one: self._mapped(self.model.decode_among(one, output, batch), batch) for one in among}
         return self._mapped(found, batch), timing, views
 
-    def _mapped(self, found: Sequence[Detections], batch: Batch) -> list[Detections]:
-        """Detections in the network's input as detections in the original pictures, on the CPU."""
+    def _mapped(self, found: Sequence[Any], batch: Batch) -> list[Any]:
+        """Answers in the network's input as answers in the original pictures, on the CPU."""
         mapped = [
-            Detections(frame.to_original(one.boxes), one.scores, one.labels).to(torch.device("cpu"))
+            one.to_original(frame).to(torch.device("cpu"))
             for one, frame in zip(found, batch.frames, strict=True)
         ]
         if self._places is not None:
             mapped = [_relabelled(one, self._places) for one in mapped]
-        _require_finite({"detections": mapped}, batch)
+        _require_finite({"answer": mapped}, batch)
         return mapped
 
     def _now(self) -> float:
@@ -256,9 +201,14 @@ def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
         yield from _tensors(part, f"{name}.{key}" if name else str(key))
 
 
-def _try_out(model: nn.Module) -> None:
-    """One small picture through the network."""
-    model(blank_batch((64, 64), 1).to(next(model.parameters()).device))
+def padding_of(model: Any) -> int:
+    """Pictures are padded to a multiple of so many pixels for this network."""
+    return int(getattr(model, "padding", STRIDE))
+
+
+def _try_out(model: nn.Module, size: tuple[int, int]) -> None:
+    """One picture through the network."""
+    model(blank_batch(size, 1).to(next(model.parameters()).device))
 
 
 def load(

@@ -17,8 +17,8 @@ from neocog.backbones.weights import start_from
 from neocog.checkpoint import load_checkpoint, sweep
 from neocog.course import build_course, complete, warm_up
 from neocog.data.dataset import Dataset, require_classes
-from neocog.data.loader import Drawn, Loader, collate
-from neocog.data.open import open_data
+from neocog.data.loader import Drawn, Loader
+from neocog.data.packing import collate
 from neocog.data.unseen import without_unseen
 from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted, UsageError
@@ -26,8 +26,8 @@ from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
 from neocog.parts.extras import DilatedDense
 from neocog.parts.heads import TwoLayerHead
-from neocog.plan import Machine, RunOptions, require_memory
-from neocog.predict import STRIDE, Predictor, load
+from neocog.plan import Machine, RunOptions, open_split, require_memory
+from neocog.predict import Predictor, load, padding_of
 from neocog.propose import find_all, with_proposals
 from neocog.reports import run_report
 from neocog.run_folder import (
@@ -43,9 +43,6 @@ from neocog.run_folder import (
 )
 from neocog.train import Step, Training, fit
 from neocog.zoo import create
-
-SELECTION_METRIC = "voc_map50"
-"""What decides which weights are best."""
 
 REFUSALS = 3
 """Saves in a row that the disk may refuse; the last of them ends the run."""
@@ -75,10 +72,10 @@ class Run:
         """
         self.out, self.options, self.machine, self.resumed = out, options, machine, resume
         require_memory(options, machine)
-        self.data = open_data(options.data, options.train_split, strict=machine.strict)
+        self.data = open_split(options, options.train_split, machine.strict)
         self.validation: Dataset | None = None
         if options.val_split is not None:
-            self.validation = open_data(options.data, options.val_split, strict=machine.strict)
+            self.validation = open_split(options, options.val_split, machine.strict)
             require_classes(self.validation, self.data.classes, "the training split")
         self.selects = self.validation is not None and self._disjoint()
         torch.manual_seed(options.training.seed)
@@ -98,9 +95,10 @@ class Run:
         course: Any = build_course(model, options)
         course.to(machine.device).to(memory_format=torch.channels_last)
         folder = machine.proposals or out / "proposals"
-        self.data = with_proposals(self.data, model.search, folder)
+        search = getattr(model, "search", None)
+        self.data = with_proposals(self.data, search, folder)
         if self.validation is not None:
-            self.validation = with_proposals(self.validation, model.search, folder)
+            self.validation = with_proposals(self.validation, search, folder)
         self.total_steps = self._total_steps()
         self.peers = machine.peers
         self.peers.start_alike(course)
@@ -130,7 +128,7 @@ class Run:
             workers=machine.workers,
             start_step=self.training.step,
             steps=self.total_steps,
-            stride=STRIDE,
+            stride=padding_of(model),
             share=self.peers.share,
             strict=machine.strict,
         )
@@ -216,7 +214,7 @@ class Run:
         """Compile the kernels on one picture and a copy of the network: no budget should pay for that."""
         with suppress(DataError):  # the picture cannot be read: the loader will say so
             recipe = self.options.recipes()[-1]
-            batch = collate([recipe(self.data[0])], stride=STRIDE)
+            batch = collate([recipe(self.data[0])], stride=padding_of(self.model))
             warm_up(copy.deepcopy(self.training.model), batch.to(self.machine.device))
 
     def propose(self) -> Iterator[tuple[int, int]]:
@@ -310,8 +308,7 @@ class Run:
             )
         except Interrupted:
             return None, False
-        score = evaluation.metrics[SELECTION_METRIC]
-        best = self.selects and is_better(score, self.best)
+        best = self.selects and is_better(evaluation.score, self.best)
         self.history.append({"step": number, "metrics": evaluation.metrics})
         if self.peers.first:
             self._note(self.metrics.append({"step": number, "validation": evaluation.metrics}))
@@ -333,7 +330,7 @@ class Run:
             if evaluation is not None and (best or not self.selects):
                 self._give_away(evaluation)
                 self.evaluation = evaluation
-                self.best = evaluation.metrics[SELECTION_METRIC] if best else self.best
+                self.best = evaluation.score if best else self.best
             self._save_checkpoint(best)
             self._refusals = 0
         except DiskError as error:

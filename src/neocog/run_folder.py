@@ -43,6 +43,7 @@ def describe(
     network = training.model if training.course is None else training.course.model
     return {
         "neocog": __version__,
+        "task": MODELS[options.model].task.value,
         "options": json.loads(json.dumps(asdict(options))),
         "classes": list(data.classes),
         "data": _described(data),

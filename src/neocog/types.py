@@ -276,7 +276,7 @@ class Frame:
         return _map_boxes(self.inverse, boxes)
 
     def sample_original(self, maps: Tensor) -> Tensor:
-        """Maps (C, H, W) over the network's input, read bilinearly at the pixels of the original (C, h, w)."""
+        """Maps (C, H, W) over the network's input, read bilinearly at the original's pixels (C, h, w)."""
         a, b, c, d, e, f = self.matrix
         (height, width), (h, w) = maps.shape[-2:], self.original
         x = torch.arange(w, device=maps.device) + 0.5

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.data.loader import Loader, collate, evaluation_batches
+from neocog.data.loader import Loader, evaluation_batches
+from neocog.data.packing import collate
 from neocog.errors import DataError, UsageError
 from neocog.transforms.recipes import evaluation_recipe, training_recipe
 from neocog.types import Batch, Frame, Objects, Sample, SampleKey

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.data.loader import Loader, collate
+from neocog.data.loader import Loader
+from neocog.data.packing import collate
 from neocog.data.proposed import Proposed
 from neocog.data.scenes import Scenes
 from neocog.errors import DataError

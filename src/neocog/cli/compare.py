@@ -23,6 +23,8 @@ from neocog.cli.common import (
 )
 from neocog.cli.training import (
     BackboneOption,
+    IgnoreLabelOption,
+    MainOption,
     MinutesOption,
     OptimizerOption,
     OutOption,
@@ -54,8 +56,10 @@ def compare(
         str, typer.Option("--data", metavar="PATH", help="A data set, or scenes[:level].")
     ] = "scenes",
     task: Annotated[
-        str, typer.Option("--task", metavar="NAME", help="Which task, where no model is named.")
+        str, typer.Option("--task", metavar="NAME", help="Whose family, where no model is named.")
     ] = "detect",
+    ignore_label: IgnoreLabelOption = None,
+    main: MainOption = "largest",
     minutes: MinutesOption = None,
     steps: StepsOption = None,
     seeds: Annotated[int, typer.Option("--seeds", min=1, metavar="N", help="Seeds 0 to N-1.")] = 1,
@@ -80,16 +84,14 @@ def compare(
     from neocog.cli.tables import comparison_rows, print_data, print_left_out
     from neocog.compare import compare as run_comparison
     from neocog.distributed.connect import require_alone
+    from neocog.judging import TASKS
     from neocog.plan import Machine
-    from neocog.types import Task
-    from neocog.zoo import MODELS, known
 
     require_alone("compare")
     check_out(out, overwrite=overwrite, reads=[data])
     use_threads(threads)
-    known(task, list(Task), "task")
-    family = [name for name, entry in MODELS.items() if entry.task == task and entry.compared]
-    names = models or family
+    names = models or family_of(task)
+    require_one_task(names)
     given = {"minutes": minutes, "steps": steps, "optimizer": optimizer}
     plans = [
         replace(
@@ -100,6 +102,8 @@ def compare(
                 size=size,
                 train_split=train_split,
                 val_split=val_split,
+                ignore_label=ignore_label,
+                main=main,
                 weights=None,
                 settings=None,
                 pretrain=pretrain,
@@ -127,9 +131,9 @@ def compare(
         print_left_out(run, file)
 
     for trial in run_comparison(plans, range(seeds), out, machine, test_split, watch):
-        score = trial.test.metrics["voc_map50"]
+        score, metric = trial.test.score, TASKS[trial.test.task].selection
         told = "-" if score is None else f"{score:.3f}"
-        print(f"{trial.folder.name}: {trial.steps} steps, test voc_map50 {told}", file=file, flush=True)
+        print(f"{trial.folder.name}: {trial.steps} steps, test {metric} {told}", file=file, flush=True)
         for line in trial.test.faults:
             print(f"  {line} (file left out)", file=file)
     table = json_module.loads((out / "compare.json").read_text())
@@ -137,3 +141,23 @@ def compare(
     print_table(headings, rows, title=f"{table['data']['name']}, split {table['data']['split']}", file=file)
     print(f"table: {out / 'compare.json'}   report: {out / 'report.html'}", file=file)
     write_json(table, json)
+
+
+def family_of(task: str) -> list[str]:
+    """The models that are compared unasked. Raises UsageError for a task that there is not."""
+    from neocog.types import Task
+    from neocog.zoo import MODELS, known
+
+    known(task, list(Task), "task")
+    return [name for name, entry in MODELS.items() if entry.task == task and entry.compared]
+
+
+def require_one_task(names: list[str]) -> None:
+    """Raise UsageError for models of different tasks: no one table could hold them."""
+    from neocog.errors import UsageError
+    from neocog.zoo import MODELS, known
+
+    tasks = {MODELS[known(name, MODELS, "model")].task: name for name in names}
+    if len(tasks) > 1:
+        (first, one), (second, other), *_ = tasks.items()
+        raise UsageError(f"{one} is for the task '{first}' and {other} for '{second}': compare one task")

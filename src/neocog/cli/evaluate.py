@@ -5,7 +5,7 @@ from __future__ import annotations
 import json as json_module
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,7 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import StrictOption, TestSetOption, WorkersOption
+from neocog.cli.training import IgnoreLabelOption, StrictOption, TestSetOption, WorkersOption
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
@@ -43,9 +43,14 @@ def evaluate(
     precision: PrecisionOption = "auto",
     settings: TestSetOption = None,
     strict: StrictOption = False,
+    ignore_label: IgnoreLabelOption = None,
+    main: Annotated[
+        str | None,
+        typer.Option("--main", metavar="largest|CLASS", help="As in training (default: the run's)."),
+    ] = None,
     json: JsonOption = None,
 ) -> None:
-    """Measure a trained model: VOC and COCO average precision per class, and milliseconds an image."""
+    """Measure a trained model by the official metrics of its task, and its milliseconds an image."""
     with processes(device) as peers:
         from neocog.cli.progress import show_download
         from neocog.cli.settings import apply_settings
@@ -55,7 +60,20 @@ def evaluate(
         change = partial(apply_settings, settings=settings) if settings else None
         told = show_download(output(json, peers.first))
         predictor = load(run, peers.device, precision, change, told)
-        _evaluate(run, predictor, data, split, batch, workers, strict, json, peers, keep=not settings)
+        _evaluate(
+            run,
+            predictor,
+            data,
+            split,
+            batch,
+            workers,
+            strict,
+            json,
+            peers,
+            ignore_label=ignore_label,
+            main=main,
+            keep=not settings,
+        )
 
 
 def _evaluate(
@@ -68,6 +86,9 @@ def _evaluate(
     strict: bool,
     json: str | None,
     peers: Peers,
+    *,
+    ignore_label: int | None,
+    main: str | None,
     keep: bool,
 ) -> None:
     """`keep`: whether the numbers are those of the run as it is, and belong in its folder."""
@@ -79,15 +100,23 @@ def _evaluate(
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.propose import find_all, with_proposals
+    from neocog.types import Task
 
     description = run / "run.json"
-    if data is None:
-        if not description.exists():
-            raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-        data = _data_of(description)
-    opened = open_data(data, split, strict=strict)
+    if data is None and not description.exists():
+        raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
+    stored = _data_of(description) if description.exists() else {}
+    opened = open_data(
+        data or stored["data"],
+        split,
+        strict=strict,
+        task=predictor.task,
+        ignore_label=stored.get("ignore_label") if ignore_label is None else ignore_label,
+        main=main or stored.get("main") or "largest",
+    )
     file, known = output(json, peers.first), len(predictor.classes)
-    if set(opened.classes) < set(predictor.classes):  # such as COCO's 80 of its 90 category ids
+    detects = predictor.task is Task.DETECT
+    if detects and set(opened.classes) < set(predictor.classes):  # such as COCO's 80 of its 90 category ids
         predictor = predictor.among(opened.classes)
     require_classes(opened, predictor.classes, "the model")
     print_data(opened, file)
@@ -107,11 +136,16 @@ def _evaluate(
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
 
 
-def _data_of(description: Path) -> str:
-    """The data set that a `run.json` names."""
+def _data_of(description: Path) -> dict[str, Any]:
+    """The data set that a `run.json` names, and how it is read."""
     from neocog.errors import CheckpointError
 
     try:
-        return str(json_module.loads(description.read_bytes())["options"]["data"])
+        options = json_module.loads(description.read_bytes())["options"]
+        return {
+            "data": str(options["data"]),
+            "ignore_label": options.get("ignore_label"),
+            "main": options.get("main"),
+        }
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{description}: cannot be read, or damaged; give --data PATH") from error

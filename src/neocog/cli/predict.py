@@ -1,4 +1,4 @@
-"""`neocog predict`: detections in files, folders and globs, as JSON and as drawn pictures."""
+"""`neocog predict`: answers to files, folders and globs, as JSON and as drawn pictures."""
 
 from __future__ import annotations
 
@@ -27,11 +27,15 @@ from neocog.cli.common import (
 )
 from neocog.cli.training import OutOption, OverwriteOption, StrictOption
 from neocog.errors import DataError
-from neocog.files import disk_errors, write_atomic
+from neocog.files import disk_errors, make_folder, write_atomic
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
     from neocog.predict import Predictor
+    from neocog.predictions import AnyPrediction
+
+MASKS = "masks"
+"""The folder below --out that holds index PNGs of a segmenter's answers."""
 
 MOST_STEM = 200
 """Bytes of a drawn picture's stem: a name has 255, and needs a number and a suffix."""
@@ -44,7 +48,10 @@ def predict(
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
     out: OutOption,
     conf: Annotated[
-        float, typer.Option("--conf", min=0.0, max=1.0, metavar="X", help="Lowest score reported.")
+        float,
+        typer.Option(
+            "--conf", min=0.0, max=1.0, metavar="X", help="Lowest score of a detection that is reported."
+        ),
     ] = 0.5,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
@@ -53,7 +60,10 @@ def predict(
     precision: PrecisionOption = "auto",
     json: JsonOption = None,
 ) -> None:
-    """Find objects in pictures: `predictions.json` and a drawn PNG for each picture, in --out."""
+    """What a model says of pictures: `predictions.json` and a drawn PNG for each, in --out.
+
+    A segmenter also leaves its masks, as PNGs whose grey levels are the classes' numbers, in `masks/`.
+    """
     from neocog.cli.progress import show_download
     from neocog.predict import load
 
@@ -74,8 +84,12 @@ def predict(
                 if not results:
                     prepare_out(out, overwrite=overwrite)
                 results.append(finding.record)
-                with disk_errors(out / finding.record["drawn"]):
-                    (out / finding.record["drawn"]).write_bytes(finding.drawn)
+                name = finding.record["drawn"]
+                with disk_errors(out / name):
+                    (out / name).write_bytes(finding.drawn)
+                    if finding.masks:
+                        make_folder(out / MASKS)
+                        (out / MASKS / name).write_bytes(finding.masks)
         if not peers.first:
             return
         if not results:
@@ -94,6 +108,7 @@ class _Finding:
     line: str  # for people
     record: dict[str, Any] | None = None  # None where the picture could not be read
     drawn: bytes = b""  # a PNG file
+    masks: bytes = b""  # another, of the classes of all pixels, where that is the answer
     fault: str = ""
 
 
@@ -111,6 +126,7 @@ def _findings(
 def _find(predictor: Predictor, path: Path, name: str, conf: float, strict: bool) -> _Finding:
     from neocog.data.files import printable
     from neocog.data.images import read_image
+    from neocog.predictions import Prediction
 
     try:
         pixels = read_image(path)
@@ -118,11 +134,28 @@ def _find(predictor: Predictor, path: Path, name: str, conf: float, strict: bool
         if strict:
             raise
         return _Finding(f"{error} (skipped)", fault=str(error))
-    found = predictor.predict(pixels).above(conf)
+    found = predictor.predict(pixels)
     drawn = io.BytesIO()
-    found.draw(pixels, threshold=conf).save(drawn, "PNG")
+    if isinstance(found, Prediction):
+        found = found.above(conf)
+        found.draw(pixels, threshold=conf).save(drawn, "PNG")
+    else:
+        found.draw(pixels).save(drawn, "PNG")
     record = found.to_dict() | {"source": str(path), "drawn": name}
-    return _Finding(f"{printable(path)}: {len(found)} found", record, drawn.getvalue())
+    return _Finding(f"{printable(path)}: {found.line()}", record, drawn.getvalue(), masks=_mask_file(found))
+
+
+def _mask_file(found: AnyPrediction) -> bytes:
+    """The classes of all pixels as an index PNG; nothing of another task."""
+    from PIL import Image
+
+    from neocog.predictions import MaskPrediction
+
+    if not isinstance(found, MaskPrediction):
+        return b""
+    file = io.BytesIO()
+    Image.fromarray(found.mask).save(file, "PNG")
+    return file.getvalue()
 
 
 def find_images(sources: Iterable[str]) -> Iterator[Path]:

@@ -101,10 +101,12 @@ def _status(moment: Moment) -> str:
 
 def validated(evaluation: Evaluation, moment: Moment) -> str:
     """One line on a validation."""
+    from neocog.judging import TASKS
+
+    metrics = evaluation.metrics
     numbers = "  ".join(
-        f"{name} {'-' if value is None else format(value, '.3f')}"
-        for name, value in evaluation.metrics.items()
-        if name in ("voc_map50", "coco_ap")
+        f"{key} {'-' if metrics[key] is None else format(metrics[key], '.3f')}"
+        for key, *_ in TASKS[evaluation.task].shown[:2]
     )
     mark = "  (best so far)" if moment.best else ""
     return f"step {moment.step.number}  {evaluation.split}: {numbers}{mark}"

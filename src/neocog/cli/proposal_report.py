@@ -16,7 +16,7 @@ from neocog.pictures.axes import Axis
 from neocog.pictures.charts import Curve, bar_chart, line_chart
 from neocog.pictures.draw import draw_detections, draw_objects, side_by_side
 from neocog.pictures.report import Page, write_page
-from neocog.reports import SAMPLES, spaced
+from neocog.showing import SAMPLES, spaced
 from neocog.types import Detections, Objects, Proposals
 
 

@@ -89,7 +89,7 @@ def _proposals(
     from neocog.cli.tables import print_data
     from neocog.data.open import open_data
     from neocog.metrics.proposals import proposal_recall
-    from neocog.reports import spaced
+    from neocog.showing import spaced
 
     data = open_data(path, split, strict=strict)
     if not len(data):

@@ -9,6 +9,7 @@ from neocog.cli.common import print_table
 if TYPE_CHECKING:
     from neocog.data.dataset import Dataset
     from neocog.evaluate import Evaluation
+    from neocog.judging import Column
     from neocog.run import Run
 
 
@@ -33,24 +34,45 @@ def print_left_out(run: Run, file: TextIO) -> None:
 
 
 def print_evaluation(evaluation: Evaluation, file: TextIO) -> None:
-    """The metrics of a detector, per class and in the mean, and the time an image."""
-    result = evaluation.to_dict()
+    """The metrics of a model, per class and in the mean, and the time an image."""
+    from neocog.judging import TASKS
+
+    result, entry = evaluation.to_dict(), TASKS[evaluation.task]
+    metrics = result["metrics"]
     rows = [
-        [name, values["objects"], *_three(values["voc_ap50"], values["voc07_ap50"], values["coco_ap"])]
+        [name, *(_cell(values[column.key]) for column in entry.per_class)]
         for name, values in result["per_class"].items()
     ]
-    metrics = result["metrics"]
-    total = sum(values["objects"] for values in result["per_class"].values())
-    means = _three(metrics["voc_map50"], metrics["voc07_map50"], metrics["coco_ap"])
-    rows.append(["all (mean)", total, *means])
+    rows.append(["all (mean)", *(_cell(_overall(column, result)) for column in entry.per_class)])
     title = f"{evaluation.data}, split {evaluation.split}, {evaluation.images} images"
-    print_table(["class", "objects", "VOC AP50", "VOC07 AP50", "COCO AP"], rows, title=title, file=file)
-    if evaluation.zero_shot is not None:
+    print_table(["class", *(column.heading for column in entry.per_class)], rows, title=title, file=file)
+    overall = {column.over_all for column in entry.per_class}
+    others = [f"{heading} {_cell(metrics[key])}" for key, heading, _ in entry.shown if key not in overall]
+    if others:
+        print("   ".join(others), file=file)
+    if "gzsd_harmonic_map50" in metrics:
         print_zero_shot(metrics, file)
     ms = result["ms_per_image"]
     search = "" if ms["proposals"] is None else f"proposals {ms['proposals']:.1f}, "
     parts = f"{search}network {ms['network']:.1f}, decode {ms['decode']:.1f}"
     print(f"{ms['total']:.1f} ms an image: {parts}", file=file)
+
+
+def _overall(column: Column, result: dict[str, Any]) -> float | int | str | None:
+    """The last cell of a column: a sum, a metric, or nothing."""
+    from neocog.judging import SUM
+
+    if column.over_all == SUM:
+        return sum(int(values[column.key]) for values in result["per_class"].values())
+    if not column.over_all:
+        return ""
+    metric: float | None = result["metrics"][column.over_all]
+    return metric
+
+
+def _cell(value: float | int | str | None) -> str | int:
+    """A count or a text as it is, a metric with three decimals."""
+    return value if isinstance(value, int | str) else _three(value)[0]
 
 
 def print_zero_shot(metrics: dict[str, float | None], file: TextIO) -> None:
@@ -75,20 +97,13 @@ def _three(*values: float | None) -> list[str]:
 
 def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]]]:
     """Headings and rows of `compare.json`."""
-    headings = [
-        "model",
-        "backbone",
-        "params M",
-        "GFLOPs",
-        "steps",
-        "VOC AP50",
-        "+-",
-        "COCO AP",
-        "ms/image",
-        "proposals",
-        "network",
-        "decode",
-    ]
+    from neocog.judging import TASKS
+    from neocog.types import Task
+
+    (first, heading, _), *others = TASKS[Task(table["task"])].shown
+    headings = ["model", "backbone", "params M", "GFLOPs", "steps", heading, "+-"]
+    headings += [other.heading for other in others]
+    headings += ["ms/image", "proposals", "network", "decode"]
     faster = any(row["speedup_over_rcnn"]["with_proposals"] for row in table["rows"])
     headings += ["x R-CNN", "without proposals"] if faster else []
     rows: list[list[object]] = []
@@ -101,9 +116,8 @@ def comparison_rows(table: dict[str, Any]) -> tuple[list[str], list[list[object]
                 row["parameters"] / 1e6,
                 row["gflops"],
                 row["steps"],
-                *_three(
-                    metrics["voc_map50"]["mean"], metrics["voc_map50"]["std"], metrics["coco_ap"]["mean"]
-                ),
+                *_three(metrics[first]["mean"], metrics[first]["std"]),
+                *_three(*(metrics[other.key]["mean"] for other in others)),
                 ms["total"],
                 "-" if ms["proposals"] is None else ms["proposals"],
                 ms["network"],

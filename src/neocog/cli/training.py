@@ -71,6 +71,21 @@ AugmentOption = Annotated[
         "patches of pictures made smaller first (default: patches for ssd on photographs, else usual).",
     ),
 ]
+IgnoreLabelOption = Annotated[
+    int | None,
+    typer.Option(
+        "--ignore-label", min=0, max=65_535, metavar="N", help="A value of masks that means: ignored."
+    ),
+]
+MainOption = Annotated[
+    str,
+    typer.Option(
+        "--main",
+        metavar="largest|CLASS",
+        help="Of pictures with several objects, for one label or box: the largest object, or only pictures "
+        "with exactly one object of a class.",
+    ),
+]
 WorkersOption = Annotated[
     int, typer.Option("--workers", min=0, max=256, metavar="N", help="Loader processes.")
 ]
@@ -118,6 +133,8 @@ def run_options(
     given: dict[str, Any],
     pretrain: float | None = None,
     augment: str | None = None,
+    ignore_label: int | None = None,
+    main: str = "largest",
 ) -> RunOptions:
     """Complete the options of a run: what was not given gets the default that suits model and data."""
     from neocog.cli.settings import apply_settings
@@ -133,7 +150,7 @@ def run_options(
 
     entry = MODELS[known(model, MODELS, "model")]
     backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
-    opened = open_data(data, train_split)
+    opened = open_data(data, train_split, task=entry.task, ignore_label=ignore_label, main=main)
     fitted = default_size(model, backbone, opened) if size is None else (size, size)
     own = apply_settings(entry.options(backbone, max(fitted)), settings or [])
     return RunOptions(
@@ -144,6 +161,8 @@ def run_options(
         train_split=train_split,
         val_split=None if val_split == "none" else val_split,
         weights=weights,
+        ignore_label=ignore_label,
+        main=main,
         training=default_training(model, backbone, fitted, {k: v for k, v in given.items() if v is not None}),
         augmentation=default_augmentation(opened, model, augment),
         pretrain=default_pretrain(model, backbone, weights) if pretrain is None else pretrain,

@@ -110,6 +110,15 @@ def box_sizes(data: Dataset, size: tuple[int, int]) -> NDArray[np.float64]:
     return np.concatenate(found)
 
 
+def require_task(data: Dataset, task: Task) -> None:
+    """Raise DataError unless the data set was opened for this task."""
+    if data.task is not task:
+        raise DataError(
+            f"{data.name}, split '{data.split}': its truth serves the task '{data.task.value}', "
+            f"not '{task.value}' (give data of that task)"
+        )
+
+
 def require_classes(data: Dataset, classes: Sequence[str], of: str) -> None:
     """Raise DataError unless the data set has these classes in this order; `of` says whose they are."""
     if tuple(data.classes) != tuple(classes):

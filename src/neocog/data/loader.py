@@ -10,20 +10,19 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from neocog.data.dataset import Dataset
+from neocog.data.packing import Packed, pack, unpack
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
-from neocog.types import IGNORED_PIXEL, Batch, Frame, Objects, Proposals, Sample, SampleKey, Task
+from neocog.types import Batch, Sample, SampleKey, Task
 
 MEMORY = 512 << 20
 """Bytes of decoded pictures that training keeps, over all workers; what is over is read again."""
@@ -106,7 +105,7 @@ class Loader:
         drawn = transform if isinstance(transform, Drawn) else Drawn((transform,), seed)
         self._reader = _Reader(_Memory(dataset, memory), drawn, stride)
         self._workers = workers
-        self._idle: Pool[_Request, _Packed] | None = None
+        self._idle: Pool[_Request, Packed] | None = None
 
     def __len__(self) -> int:
         """Steps that an iteration passes; TypeError for an endless stream."""
@@ -126,13 +125,13 @@ class Loader:
         pool, self._idle = self._idle or Pool(self._reader, self._workers), None
         return _one_ahead(self._batches(self._answers(pool)))
 
-    def _batches(self, answers: Iterator[_Packed]) -> Iterator[Batch]:
+    def _batches(self, answers: Iterator[Packed]) -> Iterator[Batch]:
         for packed in answers:
             self.note(packed.faults)
             if packed.keys or self._gives_empty:
-                yield _unpack(packed)
+                yield unpack(packed)
 
-    def _answers(self, pool: Pool[_Request, _Packed]) -> Iterator[_Packed]:
+    def _answers(self, pool: Pool[_Request, Packed]) -> Iterator[Packed]:
         try:
             yield from pool.map(self._plan)
         except WorkerDied as death:
@@ -223,14 +222,6 @@ def evaluation_batches(
     )
 
 
-def collate(samples: Sequence[Sample], *, stride: int = 32, step: int = 0) -> Batch:
-    """One batch of these samples: padded with 0 at the right and the bottom to the largest, rounded up.
-
-    It has targets when every sample has one.
-    """
-    return _unpack(_pack(step, samples, (), stride))
-
-
 class _Request(NamedTuple):
     """What one step asks for."""
 
@@ -281,23 +272,6 @@ class _Plan:
             yield _Request(step, tuple(keys))
 
 
-class _Packed(NamedTuple):
-    """A batch on its way between processes: a few flat arrays, which pickle as fast as they copy."""
-
-    step: int
-    images: np.ndarray  # (B, H, W, 3) uint8
-    sizes: tuple[tuple[int, int], ...]
-    frames: tuple[Frame, ...]
-    keys: tuple[SampleKey, ...]
-    objects: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # boxes, labels, ignore of all objects
-    counts: tuple[int, ...]  # objects of each image
-    proposals: tuple[np.ndarray, np.ndarray] | None  # boxes and scores of all proposals
-    proposal_counts: tuple[int, ...]
-    masks: np.ndarray | None  # (B, H, W) uint8
-    labels: np.ndarray | None  # (B,) int64
-    faults: tuple[tuple[int, str], ...]
-
-
 class _Memory:
     """Samples of a data set, kept as they were first read until there is no room for more.
 
@@ -332,7 +306,7 @@ class _Reader:
     transform: Drawn
     stride: int
 
-    def __call__(self, request: _Request) -> _Packed:
+    def __call__(self, request: _Request) -> Packed:
         samples, faults = [], []
         transform = self.transform.at(request.step)
         for key in request.keys:
@@ -340,89 +314,4 @@ class _Reader:
                 samples.append(transform(replace(self.samples[key.index], key=key)))
             except DataError as error:
                 faults.append((key.index, str(error)))
-        return _pack(request.step, samples, tuple(faults), self.stride)
-
-
-def _pack(step: int, samples: Sequence[Sample], faults: tuple[tuple[int, str], ...], stride: int) -> _Packed:
-    sizes = tuple((sample.image.shape[0], sample.image.shape[1]) for sample in samples)
-    height, width = (stride * math.ceil(max(sides) / stride) for sides in zip((0, 0), *sizes, strict=True))
-    images = np.zeros((len(samples), height, width, 3), np.uint8)
-    for place, sample in enumerate(samples):
-        images[place, : sizes[place][0], : sizes[place][1]] = sample.image
-    targets = [sample.target for sample in samples if sample.target is not None]
-    proposals = [sample.proposals for sample in samples if sample.proposals is not None]
-    return _Packed(
-        step,
-        images,
-        sizes,
-        frames=tuple(sample.frame for sample in samples),
-        keys=tuple(sample.key for sample in samples),
-        objects=_flat(targets) if targets and len(targets) == len(samples) else None,
-        counts=tuple(len(target) for target in targets),
-        proposals=_flat_proposals(proposals) if proposals and len(proposals) == len(samples) else None,
-        proposal_counts=tuple(len(proposal) for proposal in proposals),
-        masks=_padded([sample.mask for sample in samples], images.shape[1:3]),
-        labels=_labels([sample.label for sample in samples]),
-        faults=faults,
-    )
-
-
-def _padded(masks: list[np.ndarray | None], size: tuple[int, ...]) -> np.ndarray | None:
-    """The masks on one canvas each, ignored around them; None unless every picture has one."""
-    there = [mask for mask in masks if mask is not None]
-    if not there or len(there) < len(masks):
-        return None
-    canvas = np.full((len(there), *size), IGNORED_PIXEL, np.uint8)
-    for place, mask in zip(canvas, there, strict=True):
-        place[: mask.shape[0], : mask.shape[1]] = mask
-    return canvas
-
-
-def _labels(labels: list[int | None]) -> np.ndarray | None:
-    """The labels as an array; None unless every picture has one."""
-    there = [label for label in labels if label is not None]
-    return np.array(there, np.int64) if there and len(there) == len(labels) else None
-
-
-def _flat(targets: list[Objects]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Boxes, labels and ignore flags of all images, one after another."""
-    return (
-        torch.cat([target.boxes for target in targets]).numpy(),
-        torch.cat([target.labels for target in targets]).numpy(),
-        torch.cat([target.ignore for target in targets]).numpy(),
-    )
-
-
-def _flat_proposals(proposals: list[Proposals]) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes and scores of all images, one after another."""
-    return (
-        torch.cat([proposal.boxes for proposal in proposals]).numpy(),
-        torch.cat([proposal.scores for proposal in proposals]).numpy(),
-    )
-
-
-def _unpack(packed: _Packed) -> Batch:
-    """The batch: images float32 in [0, 1] with channels last in memory, targets as views of flat arrays."""
-    targets = proposals = None
-    if packed.objects is not None:
-        targets = tuple(Objects(*fields) for fields in _split(packed.objects, packed.counts))
-    if packed.proposals is not None:
-        proposals = tuple(Proposals(*fields) for fields in _split(packed.proposals, packed.proposal_counts))
-    images = packed.images.astype(np.float32)
-    images /= 255  # as torch does, but on one thread: this runs beside a training step
-    return Batch(
-        images=torch.from_numpy(images).permute(0, 3, 1, 2),
-        sizes=packed.sizes,
-        targets=targets,
-        frames=packed.frames,
-        keys=packed.keys,
-        step=packed.step,
-        proposals=proposals,
-        masks=None if packed.masks is None else torch.from_numpy(packed.masks),
-        labels=None if packed.labels is None else torch.from_numpy(packed.labels),
-    )
-
-
-def _split(flat: tuple[np.ndarray, ...], counts: tuple[int, ...]) -> Iterator[tuple[Tensor, ...]]:
-    """Of each image in turn, its part of every flat array, as tensors that share its memory."""
-    return zip(*(torch.split(torch.from_numpy(values), list(counts)) for values in flat), strict=True)
+        return pack(request.step, samples, tuple(faults), self.stride)

@@ -39,6 +39,8 @@ def open_data(
     format: str | None = None,
     strict: bool = False,
     task: Task = Task.DETECT,
+    ignore_label: int | None = None,
+    main: str = "largest",
 ) -> Dataset:
     """One split of the data at `path`, a folder or file in a known format, or `scenes[:level]` (generated),
     with the truth that `task` needs.

@@ -86,9 +86,9 @@ class Scenes:
 
     @property
     def fingerprint(self) -> str:
-        parts = (self.format, VERSION, self.level, self.split, self.count, self.seed, self.side)
+        parts = [self.format, VERSION, self.level, self.split, self.count, self.seed, self.side]
         if self.task is not Task.DETECT:
-            parts = (*parts, self.task.value)
+            parts.append(self.task.value)
         return hashlib.sha256("/".join(map(str, parts)).encode()).hexdigest()
 
     def __len__(self) -> int:

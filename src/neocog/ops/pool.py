@@ -27,4 +27,4 @@ def unpool(values: Tensor, switches: Tensor, size: tuple[int, int]) -> Tensor:
     pooling, as a linear map with these switches.
     """
     flat = values.new_zeros(*values.shape[:2], size[0] * size[1])
-    return flat.scatter_add_(2, switches.flatten(2), values.flatten(2)).unflatten(2, size)
+    return flat.scatter_add_(2, switches.flatten(2), values.flatten(2)).view(*values.shape[:2], *size)

@@ -236,6 +236,11 @@ def _fitted(text: str, font: Font, width: float) -> str:
     return text + "..." if text else ""
 
 
+def font_for(text: str, size: int) -> Font:
+    """A font of so many pixels that has the letters of the text."""
+    return _font(size, text.isascii())
+
+
 @lru_cache
 def _font(size: int, ascii_only: bool) -> Font:
     """Pillow's own font; it has ASCII alone, so other scripts get the one that matplotlib brings."""

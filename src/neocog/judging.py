@@ -1,0 +1,158 @@
+"""What each task is judged by: its metrics, their names in tables, and what is kept of every picture."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from neocog.data.dataset import Dataset
+from neocog.metrics.coco import CocoResult, coco_average_precision
+from neocog.metrics.voc import VocResult, voc_average_precision
+from neocog.metrics.zero_shot import ZeroShotResult, zero_shot_metrics
+from neocog.types import Detections, Objects, Task
+
+
+class Result(Protocol):
+    """What a model achieves on a split."""
+
+    def metrics(self) -> dict[str, float | None]:
+        """The numbers of `evaluation.json`; None where there is nothing to measure."""
+
+    def per_class(self) -> dict[str, dict[str, float | int | None]]:
+        """The same of each class, by its name."""
+
+
+class Judge(Protocol):
+    """How the answers of one task are judged."""
+
+    def record(self, data: Any, index: int, answer: Any, views: dict[str, Any]) -> Any:
+        """What is kept of one picture: small, as it stays in memory and travels between processes.
+
+        `views`: the answers where only some classes could be predicted, of a zero-shot detector.
+        """
+
+    def result(self, data: Any, indices: Sequence[int], records: Sequence[Any], unseen: Sequence[int]) -> Any:
+        """The metrics over these pictures, `unseen` being classes that were never shown."""
+
+    def answer(self, record: Any) -> Any:
+        """Of what was kept, the part that pictures show."""
+
+
+@dataclass(frozen=True)
+class DetectionResult:
+    """Average precision as VOC and COCO define it."""
+
+    voc: VocResult
+    coco: CocoResult
+    truths: tuple[Objects, ...]
+    zero_shot: ZeroShotResult | None = None  # where some classes were never shown
+
+    def metrics(self) -> dict[str, float | None]:
+        extra = {} if self.zero_shot is None else self.zero_shot.metrics()
+        return self.voc.metrics() | self.coco.metrics() | extra
+
+    def per_class(self) -> dict[str, dict[str, float | int | None]]:
+        return {
+            voc.name: {
+                "objects": voc.positives,
+                "voc07_ap50": voc.voc07_ap,
+                "voc_ap50": voc.voc_ap,
+                "coco_ap": coco.coco_ap,
+                "coco_ap50": coco.coco_ap50,
+                "coco_ap75": coco.coco_ap75,
+            }
+            for voc, coco in zip(self.voc.classes, self.coco.classes, strict=True)
+        }
+
+
+class DetectionJudge:
+    """Keeps the detections themselves."""
+
+    def record(
+        self, data: Dataset, index: int, answer: Detections, views: dict[str, Detections]
+    ) -> tuple[Detections, dict[str, Detections]]:
+        return answer, views
+
+    def result(
+        self,
+        data: Dataset,
+        indices: Sequence[int],
+        records: Sequence[tuple[Detections, dict[str, Detections]]],
+        unseen: Sequence[int],
+    ) -> DetectionResult:
+        truths = [data.objects(index) for index in indices]
+        found = [answer for answer, _ in records]
+        names = list(records[0][1]) if records else []
+        views = {name: [kept[name] for _, kept in records] for name in names}
+        return DetectionResult(
+            voc_average_precision(truths, found, data.classes),
+            coco_average_precision(truths, found, data.classes, _areas(data, indices)),
+            tuple(truths),
+            zero_shot_metrics(truths, views | {"all": found}, data.classes, unseen) if views else None,
+        )
+
+    def answer(self, record: tuple[Detections, dict[str, Detections]]) -> Detections:
+        return record[0]
+
+
+def _areas(data: Dataset, indices: Sequence[int]) -> list[np.ndarray] | None:
+    """The annotators' own object areas where the data set has them (COCO): they decide small and large."""
+    areas = getattr(data, "areas", None)
+    return None if areas is None else [areas(index) for index in indices]
+
+
+def _nothing(result: Any) -> dict[str, Any]:
+    return {}
+
+
+SUM = "sum"
+
+
+class Column(NamedTuple):
+    """A number of a table."""
+
+    key: str  # in `metrics` or `per_class`
+    heading: str
+    over_all: str = ""  # of a table of classes: the metric of all of them, or SUM
+
+
+@dataclass(frozen=True)
+class TaskEntry:
+    """A task, for everything that measures and reports."""
+
+    judge: Judge
+    shown: tuple[Column, ...]  # the metrics that matter most; the first decides which weights are best
+    per_class: tuple[Column, ...]  # a table of classes
+    axis: str  # what curves are drawn against
+    pipeline: str  # the hub's name of the task, for model cards
+    extra: Callable[[Any], dict[str, Any]] = _nothing  # what else `evaluation.json` holds
+
+    @property
+    def selection(self) -> str:
+        """The metric that decides which weights are best."""
+        return self.shown[0].key
+
+
+TASKS: dict[Task, TaskEntry] = {
+    Task.DETECT: TaskEntry(
+        DetectionJudge(),
+        shown=(
+            Column("voc_map50", "VOC AP50"),
+            Column("coco_ap", "COCO AP"),
+            Column("voc07_map50", "VOC07 AP50"),
+        ),
+        per_class=(
+            Column("objects", "objects", SUM),
+            Column("voc_ap50", "VOC AP50", "voc_map50"),
+            Column("voc07_ap50", "VOC07 AP50", "voc07_map50"),
+            Column("coco_ap", "COCO AP", "coco_ap"),
+            Column("coco_ap75", "COCO AP75", "coco_ap75"),
+        ),
+        axis="average precision",
+        pipeline="object-detection",
+    ),
+}
+"""What is measured, by task."""

@@ -1,0 +1,220 @@
+"""What a trained model says of one picture, in that picture's own pixels: one class a task.
+
+All of them draw themselves (`draw`), become plain values (`to_dict`) and fit on one line (`line`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from neocog.data.images import read_image
+from neocog.types import IGNORED_PIXEL, Answer, Classification, Detections, Localization, Segmentation
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Picture = np.ndarray | str | Path
+"""A uint8 RGB array (H, W, 3), or an image file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a detector found, best first."""
+
+    boxes: np.ndarray  # (N, 4) float32 x0 y0 x1 y1
+    scores: np.ndarray  # (N,) float32
+    labels: np.ndarray  # (N,) int64
+    classes: tuple[str, ...]
+    source: str = ""
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def names(self) -> list[str]:
+        """The class name of each detection."""
+        return [self.classes[label] for label in self.labels]
+
+    def above(self, score: float) -> Prediction:
+        """Only the detections with at least this score."""
+        keep = self.scores >= score
+        return replace(self, boxes=self.boxes[keep], scores=self.scores[keep], labels=self.labels[keep])
+
+    def detections(self) -> Detections:
+        """The same as tensors."""
+        return Detections(*(torch.from_numpy(column) for column in (self.boxes, self.scores, self.labels)))
+
+    def draw(self, image: Picture, threshold: float = 0.5) -> Image:
+        """The picture with its detections drawn, as a Pillow image."""
+        from neocog.pictures.draw import draw_detections
+
+        return draw_detections(_pixels(image), self.detections(), self.classes, threshold)
+
+    def line(self) -> str:
+        return f"{len(self)} found"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        found = zip(self.boxes.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        return {
+            "source": self.source,
+            "detections": [
+                {"box": box, "score": score, "label": label, "name": self.classes[label]}
+                for box, score, label in found
+            ],
+        }
+
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """COCO result records: `bbox` is x, y, width, height; category ids count from 1 in class order."""
+        corners = np.concatenate([self.boxes[:, :2], self.boxes[:, 2:] - self.boxes[:, :2]], axis=1)
+        found = zip(corners.tolist(), self.scores.tolist(), self.labels.tolist(), strict=True)
+        return [
+            {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
+            for box, score, label in found
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrediction:
+    """What a classifier says of a whole picture."""
+
+    scores: np.ndarray  # (K,) float32, sum 1
+    classes: tuple[str, ...]
+    source: str = ""
+
+    @property
+    def label(self) -> int:
+        return int(self.scores.argmax())
+
+    @property
+    def name(self) -> str:
+        """The most likely class."""
+        return self.classes[self.label]
+
+    def top(self, count: int = 5) -> list[tuple[str, float]]:
+        """The most likely classes with their scores, best first."""
+        order = np.argsort(-self.scores, kind="stable")[:count]
+        return [(self.classes[label], float(self.scores[label])) for label in order]
+
+    def draw(self, image: Picture) -> Image:
+        """The picture under its most likely classes, as a Pillow image."""
+        from neocog.pictures.answers import draw_class
+
+        return draw_class(_pixels(image), self.line())
+
+    def line(self) -> str:
+        return ", ".join(f"{name} {score:.2f}" for name, score in self.top(3))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "label": self.label,
+            "name": self.name,
+            "scores": dict(zip(self.classes, self.scores.tolist(), strict=True)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectPrediction:
+    """The one main object of a picture."""
+
+    box: np.ndarray  # (4,) float32 x0 y0 x1 y1
+    scores: np.ndarray  # (K,) float32, sum 1
+    classes: tuple[str, ...]
+    source: str = ""
+
+    @property
+    def label(self) -> int:
+        return int(self.scores.argmax())
+
+    @property
+    def name(self) -> str:
+        """The most likely class."""
+        return self.classes[self.label]
+
+    @property
+    def score(self) -> float:
+        """That of the most likely class."""
+        return float(self.scores[self.label])
+
+    def draw(self, image: Picture) -> Image:
+        """The picture with the object's box, as a Pillow image."""
+        from neocog.pictures.answers import draw_localization
+
+        answer = Localization(torch.from_numpy(self.scores), torch.from_numpy(self.box))
+        return draw_localization(_pixels(image), answer, self.classes)
+
+    def line(self) -> str:
+        return f"{self.name} {self.score:.2f} at {', '.join(f'{value:.0f}' for value in self.box)}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "source": self.source,
+            "box": self.box.tolist(),
+            "label": self.label,
+            "name": self.name,
+            "score": self.score,
+            "scores": dict(zip(self.classes, self.scores.tolist(), strict=True)),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class MaskPrediction:
+    """A class for every pixel."""
+
+    mask: np.ndarray  # (H, W) uint8
+    scores: np.ndarray  # (H, W) float32: of each pixel's class
+    classes: tuple[str, ...]
+    source: str = ""
+
+    def above(self, score: float) -> MaskPrediction:
+        """The same, with 255 (ignored) for every pixel whose score is lower."""
+        return replace(self, mask=np.where(self.scores >= score, self.mask, np.uint8(IGNORED_PIXEL)))
+
+    def shares(self) -> dict[str, float]:
+        """The share of the picture that each class in it covers, largest first."""
+        counts = np.bincount(self.mask.ravel(), minlength=256)[: len(self.classes)]
+        order = [label for label in np.argsort(-counts, kind="stable") if counts[label]]
+        return {self.classes[label]: float(counts[label] / self.mask.size) for label in order}
+
+    def draw(self, image: Picture) -> Image:
+        """The picture with every class in its colour over it, as a Pillow image."""
+        from neocog.pictures.answers import draw_mask
+
+        return draw_mask(_pixels(image), self.mask, self.classes)
+
+    def line(self) -> str:
+        return ", ".join(f"{name} {share:.0%}" for name, share in list(self.shares().items())[:5])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON: the mask itself is a picture, and not in it."""
+        return {"source": self.source, "shares": self.shares()}
+
+
+AnyPrediction = Prediction | ClassPrediction | ObjectPrediction | MaskPrediction
+
+
+def prediction_of(answer: Answer, classes: Sequence[str], source: str = "") -> AnyPrediction:
+    """An answer in original pixels as a prediction."""
+    names, answer = tuple(classes), answer.to(torch.device("cpu"))
+    match answer:
+        case Detections(boxes, scores, labels):
+            return Prediction(boxes.numpy(), scores.numpy(), labels.numpy(), names, source)
+        case Classification(scores):
+            return ClassPrediction(scores.numpy(), names, source)
+        case Localization(scores, box):
+            return ObjectPrediction(box.numpy(), scores.numpy(), names, source)
+        case Segmentation(scores):
+            return MaskPrediction(answer.labels.numpy(), scores.amax(0).numpy(), names, source)
+
+
+def _pixels(image: Picture) -> np.ndarray:
+    return image if isinstance(image, np.ndarray) else read_image(Path(image))
