@@ -244,7 +244,7 @@ class Counted(Memory):
 @pytest.mark.parametrize("rooms", [0, 4, 11])
 def test_training_keeps_the_pictures_there_is_room_for(rooms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three epochs read a picture that is kept once, any other thrice; the batches are the same bits."""
-    largest = 80 * 70 * 3
+    largest = 80 * 70 * 4  # a picture and its mask
     monkeypatch.setattr("neocog.data.loader.MEMORY", rooms * largest)
     data = Counted()
     batches = list(Loader(data, TRAIN, batch_size=11, steps=3))

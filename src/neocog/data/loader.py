@@ -22,7 +22,7 @@ from neocog.data.packing import Packed, pack, unpack
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
 from neocog.ops.rng import generator
-from neocog.types import Batch, Sample, SampleKey, Task
+from neocog.types import Batch, Sample, SampleKey
 
 MEMORY = 512 << 20
 """Bytes of decoded pictures that training keeps, over all workers; what is over is read again."""
@@ -183,8 +183,6 @@ class Loader:
     def _objects_of_classes(self, images: Iterable[int]) -> np.ndarray:
         """How many objects of each class these images have."""
         count = np.zeros(len(self._dataset.classes), np.int64)
-        if self._dataset.task is Task.SEGMENT:  # what a mask shows is known by reading it alone
-            return count
         for index in images:
             count += np.bincount(self._dataset.objects(index).labels.numpy(), minlength=len(count))
         return count
