@@ -1,8 +1,8 @@
 """LeNet-5: convolution, pooling, convolution, pooling, and dense layers on what is left.
 
 LeCun, Bottou, Bengio and Haffner, "Gradient-based learning applied to document recognition", Proceedings of
-the IEEE 86(11), 1998. The usual modern variant is the default. The dense layers (C5, F6 and the output) are the
-classifier's.
+the IEEE 86(11), 1998. The usual modern variant is the default. The dense layers (C5, F6 and the output) are
+the classifier's.
 """
 
 from __future__ import annotations

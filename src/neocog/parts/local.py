@@ -59,8 +59,8 @@ class LocallyConnected2d(nn.Module):
         _check_size(x, self.size)
         windows = F.unfold(x, self.kernel, self.dilation, self.padding, self.stride)  # (B, window, positions)
         found = torch.bmm(windows.permute(2, 0, 1), self.weight.transpose(1, 2))  # (positions, B, outputs)
-        found = found.permute(1, 2, 0).unflatten(2, self.cells)
-        return found if self.bias is None else found + self.bias.view(found.shape[1:])
+        maps = found.permute(1, 2, 0).reshape(len(x), -1, *self.cells)
+        return maps if self.bias is None else maps + self.bias.view(maps.shape[1:])
 
     def extra_repr(self) -> str:
         positions, outputs, window = self.weight.shape
@@ -116,7 +116,7 @@ def replace_first(network: nn.Module, first: First, side: int) -> None:
 def _geometry(conv: nn.Conv2d) -> tuple[Pair, Pair, Pair, Pair]:
     """Kernel, stride, padding and dilation, each by rows and columns."""
     numbers: tuple[Any, ...] = (conv.kernel_size, conv.stride, conv.padding, conv.dilation)
-    return numbers  # type: ignore[return-value]
+    return numbers
 
 
 def _cells(size: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair) -> Pair:
