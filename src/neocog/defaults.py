@@ -143,9 +143,8 @@ def classifier_options(backbone: str, side: int) -> ClassifierOptions:
 def localizer_options(backbone: str, side: int) -> LocalizerOptions:
     """On the map that the classifier of this backbone reads."""
     options = LocalizerOptions(level=_HEADS.get(backbone, ClassifierOptions()).level)
-    if side > SMALL and backbone != "compact":
-        return options
-    return replace(options, pool=4, hidden=256)
+    small = side <= SMALL or backbone == "compact"
+    return replace(options, pool=4 if small else 6 if backbone == "alexnet" else 7)
 
 
 SMALL = 192

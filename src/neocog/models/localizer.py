@@ -33,7 +33,7 @@ class LocalizerOptions:
 
     level: str = "layer4"  # the map that both heads read
     pool: int = 7  # cells a side that the map is averaged to for the box
-    hidden: int = 1024  # width of the box head's hidden layer
+    hidden: int = 256  # width of the box head's hidden layer
     dropout: float = 0.0  # after it
     per_class: bool = False  # a box for every class, of which the true one learns (VGG), or one (OverFeat)
     box_weight: float = 10.0  # of the box loss, which then is about as large as that of the classes
