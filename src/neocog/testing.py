@@ -101,7 +101,7 @@ def check_classifier(model: Any, size: int | None = None) -> None:
 
 
 def check_localizer(model: Any, size: int = 96) -> None:
-    """Assert what every localizer promises: for pictures with an object, without one, and with an ignored one.
+    """Assert what every localizer promises: for pictures with an object, without one, with an ignored one.
 
     As `check_classifier`, and boxes lie in the picture with their corners in order. `model` knows at least
     two classes and takes pictures of `size` pixels.

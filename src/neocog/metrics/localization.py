@@ -80,10 +80,9 @@ def localization_accuracy(
         if not len(own):
             continue
         found = iou(own.boxes.double(), answer.box.double()[None].to(own.boxes.device))[:, 0].tolist()
-        labels = own.labels.tolist()
-        best = {
-            label: max(f for f, one in zip(found, labels, strict=True) if one == label) for label in labels
-        }
+        best: dict[int, float] = {}
+        for label, overlap in zip(own.labels.tolist(), found, strict=True):
+            best[label] = max(overlap, best.get(label, 0.0))
         overlaps.append(max(found))
         rights.append(best.get(answer.label, 0.0) >= IOU)
         for label, overlap in best.items():
