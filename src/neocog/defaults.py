@@ -1,7 +1,8 @@
 """The backbones by name, and the options of each model that suit one: the paper's, or `compact`'s.
 
 On `compact`, which learns from scratch in minutes on small pictures, a detector has BatchNorm in its head,
-RoIAlign, small anchors and few samples; on any other backbone it is its paper's.
+RoIAlign, small anchors and few samples; on any other backbone it is its paper's. A classifier's dense layers
+are those of its backbone's paper.
 """
 
 from __future__ import annotations
@@ -11,14 +12,19 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
+from neocog.backbones.alexnet import alexnet
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
-from neocog.backbones.darknet import darknet
+from neocog.backbones.darknet import CLASSIFYING, Darknet, darknet
+from neocog.backbones.lenet import lenet5
+from neocog.backbones.notes import notes_digit, notes_pattern
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
+from neocog.models.classifier import ClassifierOptions
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.fpn import FPNOptions
+from neocog.models.localizer import LocalizerOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
 from neocog.models.ssd import SSDOptions
@@ -31,14 +37,17 @@ from neocog.parts.rpn import RPNOptions
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """A backbone, and what detectors and trainers need to know of it."""
+    """A backbone, and what detectors and trainers need to know of it.
+
+    Those that no detector runs on name no maps for one.
+    """
 
     build: Callable[[], Backbone]
-    level: str  # the map that detectors propose on
-    region_level: str  # the map that region heads read
-    crop_level: str  # the map that a crop of one object ends in
-    cell_level: str  # the map whose cells answer for objects, in YOLO
-    ssd_levels: tuple[str, ...]  # the maps that SSD begins with, the last of stride 16 or `layer4`
+    level: str = ""  # the map that detectors propose on
+    region_level: str = ""  # the map that region heads read
+    crop_level: str = ""  # the map that a crop of one object ends in
+    cell_level: str = ""  # the map whose cells answer for objects, in YOLO
+    ssd_levels: tuple[str, ...] = ()  # the maps that SSD begins with, the last of stride 16 or `layer4`
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -47,12 +56,17 @@ class BackboneEntry:
     size: int = 1000  # default longer side of the network's input, pixels
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
+    whole: Mapping[str, Any] = field(default_factory=lambda: _WHOLE)
+    """The same for whole pictures, that is to classify or to localize; not tuned."""
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
     variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
-    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own."""
+    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own, or what
+    only detection added. `original`: as first published."""
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
+_WHOLE: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-2, "batch": 32}
+_SMALL: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "batch": 64}
 
 
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
@@ -73,6 +87,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         hidden=256,
         size=320,
         training={},
+        whole={"optimizer": "muon", "lr": 1e-2, "batch": 64},
         pyramid=("c2", "c3", "c4"),
         variants={"trunk": lambda: compact(pyramid=False)},
     ),
@@ -96,8 +111,40 @@ BACKBONES: dict[str, BackboneEntry] = {
         size=448,
         pretrain=True,
         training=_SGD | {"lr": 1e-2, "batch": 64},  # the paper's
+        variants={"trunk": lambda: Darknet(CLASSIFYING)},
     ),
+    "notes-digit": BackboneEntry(notes_digit, size=28, whole=_SMALL),
+    "notes-pattern": BackboneEntry(notes_pattern, size=128, whole=_SMALL),
+    "lenet5": BackboneEntry(
+        lenet5, size=32, whole=_SMALL, variants={"original": lambda: lenet5(original=True)}
+    ),
+    "alexnet": BackboneEntry(alexnet, size=224),
 }
+
+
+_FC = (4096, 4096)
+
+_HEADS: dict[str, ClassifierOptions] = {
+    "notes-digit": ClassifierOptions("conv2", pool=0),
+    "notes-pattern": ClassifierOptions("pool3", pool=0),
+    "lenet5": ClassifierOptions("pool2", pool=0, hidden=(120, 84)),
+    "alexnet": ClassifierOptions("pool5", pool=6, hidden=_FC, dropout=0.5, dropout_first=True),
+    "vgg16": ClassifierOptions("pool5", pool=7, hidden=_FC, dropout=0.5),
+    "compact": ClassifierOptions("c4"),
+    "darknet": ClassifierOptions("conv20"),
+}
+"""What follows the last map of each backbone; of the ResNets, the options' own defaults."""
+
+
+def classifier_options(backbone: str, side: int) -> ClassifierOptions:
+    return replace(_HEADS.get(backbone, ClassifierOptions()), side=side)
+
+
+def localizer_options(backbone: str, side: int) -> LocalizerOptions:
+    """On the map that the classifier of this backbone reads."""
+    options = LocalizerOptions(level=_HEADS.get(backbone, ClassifierOptions()).level)
+    small = side <= SMALL or backbone == "compact"
+    return replace(options, pool=4 if small else 6 if backbone == "alexnet" else 7)
 
 
 SMALL = 192

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 
 from neocog.ops.boxes import clip, iou, shorter_side
-from neocog.types import Batch, Frame, Objects, Proposals, SampleKey
+from neocog.types import Batch, Frame, Localization, Objects, Proposals, SampleKey
 
 
 def make_batch(
@@ -73,13 +74,95 @@ def check_detector(model: Any) -> None:
         assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
 
 
+def labelled(batch: Batch, classes: int = 2) -> Batch:
+    """The same batch with a class for each picture: 0, 1, ... in turn."""
+    labels = torch.arange(len(batch), device=batch.images.device) % classes
+    return replace(batch, labels=labels)
+
+
+def check_classifier(model: Any, size: int | None = None) -> None:
+    """Assert what every classifier promises: for one picture, for many, and for those without a label.
+
+    Losses are finite scalars with gradients; the scores of each picture are those of the K classes, lie in
+    [0, 1] and add up to 1; decoding twice gives the same; the batch stays as it was. `model` knows at least
+    two classes and takes pictures of `size` pixels, or else of its options' `side`; one that averages its map
+    takes others, too. It may lie on any device.
+    """
+    side: int = size or model.options.side
+    fixed = not model.options.pool or model.options.first != "convolution"
+    for one in (side,) if fixed else (side, side + 13):
+        for count in (1, 5):
+            name = f"{count} of {one} px"
+            batch = labelled(make_batch([[]] * count, one)).to(next(model.parameters()).device)
+            before = batch.images.clone()
+            _check_loss(model.train(), batch, name)
+            _check_scores(model.eval(), batch.without_targets(), name)
+            assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
+
+
+def check_localizer(model: Any, size: int = 96) -> None:
+    """Assert what every localizer promises: for pictures with an object, without one, with an ignored one.
+
+    As `check_classifier`, and boxes lie in the picture with their corners in order. `model` knows at least
+    two classes and takes pictures of `size` pixels.
+    """
+    scale = size / 96
+    cases = {name: rows for name, rows in CASES.items() if all(len(row) <= 1 for row in rows)}
+    cases |= {
+        "an object each": [FULL[:1], FULL[1:]],
+        "several objects": [FULL],
+        "one beside none": [FULL[:1], []],
+    }
+    for name, objects in cases.items():
+        scaled = [[(*(scale * side for side in row[:4]), row[4]) for row in rows] for rows in objects]
+        batch = make_batch(scaled, size).to(next(model.parameters()).device)  # type: ignore[arg-type]
+        assert batch.targets is not None
+        ignored = tuple(replace(one, ignore=torch.ones_like(one.ignore)) for one in batch.targets)
+        before = batch.images.clone()
+        _check_loss(model.train(), replace(batch, targets=ignored), f"{name}, ignored")
+        _check_loss(model, batch, name)
+        _check_scores(model.eval(), batch.without_targets(), name)
+        assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
+
+
 def check_learns(model: Any, steps: int = 60) -> None:
     """Assert that a detector of two classes learns one batch by heart: its best boxes become the objects.
 
     Others may follow them, such as regions that half cover an object, which were not all trained with.
     """
-    model.to(memory_format=torch.channels_last).train()
     batch = make_batch([FULL, FULL[1:]]).to(next(model.parameters()).device)
+    found = _learn(model, batch, steps)
+    for result, target in zip(found, batch.targets or (), strict=True):
+        boxes, labels = result.boxes[: len(target)], result.labels[: len(target)]
+        overlaps = iou(target.boxes, boxes) * (target.labels[:, None] == labels)
+        assert (overlaps.amax(dim=1) > 0.7).all(), f"found {labels.tolist()} at {boxes.tolist()}"
+
+
+def check_classifier_learns(model: Any, steps: int = 60, size: int | None = None) -> None:
+    """Assert that a classifier learns four pictures by heart. `size` is that of `check_classifier`."""
+    side: int = size or model.options.side
+    batch = labelled(make_batch([[]] * 4, side)).to(next(model.parameters()).device)
+    found = [answer.label for answer in _learn(model, batch, steps)]
+    assert batch.labels is not None
+    assert found == batch.labels.tolist(), f"found {found} for {batch.labels.tolist()}"
+
+
+def check_localizer_learns(model: Any, steps: int = 60, size: int = 96) -> None:
+    """Assert that a localizer learns two pictures by heart: their objects' classes and boxes (IoU > 0.7)."""
+    device = next(model.parameters()).device
+    scale = size / 96
+    rows: Any = [[(*(scale * side for side in row[:4]), row[4])] for row in FULL]
+    batch = make_batch(rows, size).to(device)
+    for answer, target in zip(_learn(model, batch, steps), batch.targets or (), strict=True):
+        overlap = float(iou(target.boxes, answer.box[None]))
+        assert answer.label == int(target.labels) and overlap > 0.7, (
+            f"found {answer.label} at {answer.box.tolist()}"
+        )
+
+
+def _learn(model: Any, batch: Batch, steps: int) -> Any:
+    """What a model answers for a batch after so many steps on it."""
+    model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
     for _ in range(steps):
         optimizer.zero_grad()
@@ -91,11 +174,7 @@ def check_learns(model: Any, steps: int = 60) -> None:
         if isinstance(module, nn.BatchNorm2d):
             module.train()
     with torch.inference_mode():
-        found = model.decode(model(batch.without_targets()), batch)
-    for result, target in zip(found, batch.targets or (), strict=True):
-        boxes, labels = result.boxes[: len(target)], result.labels[: len(target)]
-        overlaps = iou(target.boxes, boxes) * (target.labels[:, None] == labels)
-        assert (overlaps.amax(dim=1) > 0.7).all(), f"found {labels.tolist()} at {boxes.tolist()}"
+        return model.decode(model(batch.without_targets()), batch)
 
 
 def _check_loss(model: Any, batch: Batch, name: str) -> None:
@@ -127,3 +206,23 @@ def _check_decode(model: Any, batch: Batch, name: str) -> None:
         )
         assert (result.scores >= 0).all() and (result.scores <= 1).all(), f"{name}: a score outside [0, 1]"
         assert (result.scores[1:] <= result.scores[:-1]).all(), f"{name}: scores do not descend"
+
+
+@torch.inference_mode()
+def _check_scores(model: Any, batch: Batch, name: str) -> None:
+    """What classifiers and localizers answer."""
+    output = model(batch)
+    results, again = model.decode(output, batch), model.decode(output, batch)
+    assert len(results) == len(batch), f"{name}: {len(results)} results for {len(batch)} images"
+    for result, repeated, (height, width) in zip(results, again, batch.sizes, strict=True):
+        assert torch.equal(result.scores, repeated.scores), f"{name}: decoding twice differs"
+        assert result.scores.shape == (model.classes,), f"{name}: {len(result.scores)} scores"
+        assert (result.scores >= 0).all() and abs(float(result.scores.sum()) - 1) < 1e-5, (
+            f"{name}: scores do not add up to 1"
+        )
+        if not isinstance(result, Localization):
+            continue
+        assert torch.equal(result.box, repeated.box), f"{name}: decoding twice differs"
+        limit = result.box.new_tensor([width, height, width, height])
+        assert (result.box >= 0).all() and (result.box <= limit).all(), f"{name}: a box leaves the picture"
+        assert (result.box[2:] >= result.box[:2]).all(), f"{name}: an inverted box"

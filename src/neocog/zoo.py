@@ -12,9 +12,11 @@ from torch import Tensor, nn
 from neocog.backbones.backbone import Backbone
 from neocog.defaults import (
     BACKBONES,
+    classifier_options,
     fast_rcnn_options,
     faster_rcnn_options,
     fpn_options,
+    localizer_options,
     rcnn_options,
     rfcn_options,
     ssd_options,
@@ -23,9 +25,11 @@ from neocog.defaults import (
 )
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
+from neocog.models.classifier import Classifier
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.fpn import FPN
+from neocog.models.localizer import Localizer
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
 from neocog.models.ssd import SSD
@@ -65,7 +69,7 @@ Stages = tuple[tuple[Stage, ...], Mapping[str, nn.Module]]
 
 
 def _one_stage(model: Any) -> Stages:
-    return (Stage("detect", 1.0, model.forward, model.loss, (model,)),), {}
+    return (Stage(str(model.task), 1.0, model.forward, model.loss, (model,)),), {}
 
 
 def _faster_rcnn_stages(model: FasterRCNN) -> Stages:
@@ -104,12 +108,33 @@ class ModelEntry:
     """Options, (height, width) of the input -> those that it trains at; one is drawn every few steps."""
 
 
+DETECTING = tuple(name for name, entry in BACKBONES.items() if entry.level)
+"""The backbones that detectors run on."""
+
+
+def _classifier(backbone: str, paper: str, summary: str, *, compared: bool = True) -> ModelEntry:
+    """A backbone with its own dense layers, for pictures of up to its usual size or 224 pixels."""
+    return ModelEntry(
+        Task.CLASSIFY,
+        Classifier,
+        classifier_options,
+        (backbone,),
+        paper,
+        summary,
+        side=224,
+        compared=compared,
+        variant="trunk",
+    )
+
+
+_RESNET = "He et al. 2016, arXiv:1512.03385"
+
 MODELS: dict[str, ModelEntry] = {
     "r-cnn": ModelEntry(
         Task.DETECT,
         RCNN,
         rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Girshick et al. 2014, arXiv:1311.2524",
         "the whole network for every region that selective search finds",
         pretrain=True,
@@ -118,7 +143,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         FastRCNN,
         fast_rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Girshick 2015, arXiv:1504.08083",
         "those regions, read from one map of features",
         pretrain=True,
@@ -127,7 +152,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         FasterRCNN,
         faster_rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
@@ -146,7 +171,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         RFCN,
         rfcn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Dai et al. 2016, arXiv:1605.06409",
         "regions whose bins read score maps of their own, and vote",
         variant="dilated",
@@ -166,7 +191,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         YOLO,
         yolo_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Redmon et al. 2016, arXiv:1506.02640",
         "each cell of one map answers for the objects centred in it",
         suit=lambda options, classes, data, size: with_anchors(options, data, size),
@@ -176,11 +201,45 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         ZeroShot,
         zero_shot_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Bansal et al. 2018, arXiv:1804.04340",
         "classes known by vectors, so that unseen ones are found too",
         compared=False,  # it needs label vectors
         suit=lambda options, classes, data, size: with_vectors(options, classes, data),
+    ),
+    "notes-digit": _classifier(
+        "notes-digit", "the lecture notes", "two convolutions for digits of 28 pixels", compared=False
+    ),
+    "notes-pattern": _classifier(
+        "notes-pattern", "the lecture notes", "three times 7x7 convolution, ReLU and pooling"
+    ),
+    "lenet5": _classifier("lenet5", "LeCun et al. 1998", "two convolutions and three dense layers"),
+    "alexnet": _classifier(
+        "alexnet", "Krizhevsky et al. 2012", "five convolutions, ReLU, dropout and overlapping pooling"
+    ),
+    "vgg16": _classifier(
+        "vgg16", "Simonyan and Zisserman 2015, arXiv:1409.1556", "depth from nothing but 3x3 convolutions"
+    ),
+    "resnet18": _classifier("resnet18", _RESNET, "blocks of two convolutions beside a shortcut"),
+    "resnet34": _classifier("resnet34", _RESNET, "the same, twice as deep", compared=False),
+    "resnet50": _classifier("resnet50", _RESNET, "bottlenecks of three convolutions", compared=False),
+    "resnet101": _classifier("resnet101", _RESNET, "the same, twice as deep", compared=False),
+    "compact": _classifier("compact", "as `resnet18`", "a small ResNet that learns from scratch in minutes"),
+    "darknet": _classifier(
+        "darknet",
+        "Redmon et al. 2016, arXiv:1506.02640",
+        "the twenty convolutions that YOLO starts from",
+        compared=False,
+    ),
+    "localizer": ModelEntry(
+        Task.LOCALIZE,
+        Localizer,
+        localizer_options,
+        tuple(BACKBONES),
+        "Sermanet et al. 2014, arXiv:1312.6229",
+        "the class of the one main object, and its box",
+        side=224,
+        variant="trunk",
     ),
 }
 
@@ -203,18 +262,18 @@ def usual_side(name: str, backbone: str) -> int:
 def create(
     name: str,
     classes: int | Sequence[str],
-    backbone: str = "compact",
+    backbone: str | None = None,
     options: Any = None,
     side: int | None = None,
 ) -> nn.Module:
     """Build a model with fresh weights.
 
-    `classes` is their number, or their names. `options` is the model's own option dataclass; by default the
-    one that suits the backbone and pictures of `side` pixels, or of their usual size. Raises UsageError for
-    a name that does not exist.
+    `classes` is their number, or their names. `backbone`: by default `compact`, or the model's only one.
+    `options` is the model's own option dataclass; by default the one that suits the backbone and pictures of
+    `side` pixels, or of their usual size. Raises UsageError for a name that does not exist.
     """
     entry = MODELS[known(name, MODELS, "model")]
-    known(backbone, entry.backbones, f"backbone of {name}")
+    backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {name}")
     count = classes if isinstance(classes, int) else len(classes)
     if options is None:
         options = entry.options(backbone, side or usual_side(name, backbone))

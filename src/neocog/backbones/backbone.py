@@ -24,8 +24,8 @@ class Backbone(nn.Module, ABC):
     whoever calls it hands over plain pixels in [0, 1].
     """
 
-    mean: Tensor  # (1, 3, 1, 1)
-    std: Tensor  # (1, 3, 1, 1)
+    mean: Tensor  # (1, 3, 1, 1), or (1, 1, 1, 1) of a network of grey pictures
+    std: Tensor  # as `mean`
     __call__: Callable[..., Features]
 
     def __init__(
@@ -74,6 +74,11 @@ class Backbone(nn.Module, ABC):
         Raises UsageError for a network that is not made of stages.
         """
         raise UsageError(f"{type(self).__name__} is not made of stages")
+
+
+def grey(images: Tensor) -> Tensor:
+    """The mean of the channels: (B, 3, H, W) to (B, 1, H, W)."""
+    return images.mean(dim=1, keepdim=True)
 
 
 class FrozenBatchNorm2d(nn.BatchNorm2d):

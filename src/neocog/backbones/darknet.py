@@ -32,6 +32,10 @@ LAYERS: tuple[Layer, ...] = (
     *((3, 1024, 1), (3, 1024, 1)),
 )
 
+CLASSIFYING = LAYERS[:-4]
+"""The first 20 convolutions, which the authors trained on ImageNet; a 1x1 convolution to the classes and a
+mean followed."""
+
 
 class Darknet(Backbone):
     """Maps `conv1` to `conv24`, each after its leaky ReLU, at strides 2 (conv1) to 64 (conv22 and after).
