@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, MaskDataset
+from neocog.metrics.classification import ClassificationResult, classification_accuracy
 from neocog.metrics.coco import CocoResult, coco_average_precision
+from neocog.metrics.localization import LocalizationResult, localization_accuracy
+from neocog.metrics.segmentation import SegmentationRecord, SegmentationResult, record, summarize
 from neocog.metrics.voc import VocResult, voc_average_precision
 from neocog.metrics.zero_shot import ZeroShotResult, zero_shot_metrics
-from neocog.types import Detections, Objects, Task
+from neocog.types import (
+    IGNORED_PIXEL,
+    Classification,
+    Detections,
+    Localization,
+    Objects,
+    Segmentation,
+    Task,
+)
 
 
 class Result(Protocol):
@@ -104,6 +117,80 @@ def _areas(data: Dataset, indices: Sequence[int]) -> list[np.ndarray] | None:
     return None if areas is None else [areas(index) for index in indices]
 
 
+class Masked(NamedTuple):
+    """What is kept of a segmented picture."""
+
+    record: SegmentationRecord
+    right: float  # share of its pixels whose class is right; 1 where all are ignored
+    mask: bytes  # (H, W) uint8 class of each pixel, deflated: masks of a whole split fill memory
+    size: tuple[int, int]
+
+    def labels(self) -> NDArray[np.uint8]:
+        """(H, W) class of each pixel."""
+        return np.frombuffer(zlib.decompress(self.mask), np.uint8).reshape(self.size)
+
+
+class SegmentationJudge:
+    """Keeps counts of pixels, and the answer's mask for pictures."""
+
+    def record(self, data: MaskDataset, index: int, answer: Segmentation, views: dict[str, Any]) -> Masked:
+        labels = answer.labels.numpy()
+        truth, size = data.mask(index), (labels.shape[0], labels.shape[1])
+        counts = record(truth, labels, len(data.classes))
+        known = truth != IGNORED_PIXEL
+        right = float((labels == truth)[known].mean()) if known.any() else 1.0
+        return Masked(counts, right, zlib.compress(labels.tobytes(), 1), size)
+
+    def result(
+        self, data: MaskDataset, indices: Sequence[int], records: Sequence[Masked], unseen: Sequence[int]
+    ) -> SegmentationResult:
+        return summarize([one.record for one in records], data.classes)
+
+    def answer(self, record: Masked) -> Masked:
+        return record
+
+
+class ClassificationJudge:
+    """Keeps the scores."""
+
+    def record(
+        self, data: Dataset, index: int, answer: Classification, views: dict[str, Any]
+    ) -> Classification:
+        return answer
+
+    def result(
+        self,
+        data: Dataset,
+        indices: Sequence[int],
+        records: Sequence[Classification],
+        unseen: Sequence[int],
+    ) -> ClassificationResult:
+        labels = [int(data.objects(index).labels[0]) for index in indices]
+        return classification_accuracy(labels, records, data.classes)
+
+    def answer(self, record: Classification) -> Classification:
+        return record
+
+
+class LocalizationJudge:
+    """Keeps scores and box."""
+
+    def record(self, data: Dataset, index: int, answer: Localization, views: dict[str, Any]) -> Localization:
+        return answer
+
+    def result(
+        self,
+        data: Dataset,
+        indices: Sequence[int],
+        records: Sequence[Localization],
+        unseen: Sequence[int],
+    ) -> LocalizationResult:
+        return localization_accuracy([data.objects(index) for index in indices], records, data.classes)
+
+    def answer(self, record: Localization) -> Localization:
+        return record
+
+
 def _nothing(result: Any) -> dict[str, Any]:
     return {}
 
@@ -152,6 +239,51 @@ TASKS: dict[Task, TaskEntry] = {
             Column("coco_ap75", "COCO AP75", "coco_ap75"),
         ),
         axis="average precision",
+        pipeline="object-detection",
+    ),
+    Task.SEGMENT: TaskEntry(
+        SegmentationJudge(),
+        shown=(
+            Column("mean_iou", "mean IoU"),
+            Column("boundary_f1", "boundary F1"),
+            Column("pixel_accuracy", "pixel accuracy"),
+        ),
+        per_class=(
+            Column("pixels", "pixels", SUM),
+            Column("iou", "IoU", "mean_iou"),
+            Column("accuracy", "accuracy", "mean_accuracy"),
+            Column("boundary_f1", "boundary F1", "boundary_f1"),
+        ),
+        axis="mean IoU",
+        pipeline="image-segmentation",
+        extra=lambda result: {"confusion": result.confusion.tolist()},
+    ),
+    Task.CLASSIFY: TaskEntry(
+        ClassificationJudge(),
+        shown=(Column("top1", "top-1"), Column("top5", "top-5")),
+        per_class=(
+            Column("count", "images", SUM),
+            Column("recall", "recall", "top1"),
+            Column("precision", "precision"),
+        ),
+        axis="accuracy",
+        pipeline="image-classification",
+        extra=lambda result: {"confusion": result.confusion.tolist()},
+    ),
+    Task.LOCALIZE: TaskEntry(
+        LocalizationJudge(),
+        shown=(
+            Column("localization_accuracy", "localization accuracy"),
+            Column("mean_iou", "mean IoU"),
+            Column("corloc50", "CorLoc50"),
+        ),
+        per_class=(
+            Column("count", "images", SUM),
+            Column("localization_accuracy", "accuracy", "localization_accuracy"),
+            Column("mean_iou", "mean IoU", "mean_iou"),
+            Column("corloc50", "CorLoc50", "corloc50"),
+        ),
+        axis="localization accuracy",
         pipeline="object-detection",
     ),
 }

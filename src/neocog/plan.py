@@ -22,6 +22,7 @@ from neocog.transforms.geometry import Geometry
 from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
 from neocog.transforms.warp import GREY, Size
+from neocog.types import Task
 from neocog.zoo import MODELS, known, resized, usual_side
 
 
@@ -116,7 +117,8 @@ def default_training(model: str, backbone: str, size: tuple[int, int], given: di
     `compact` takes 16 small pictures (up to 192 px) a step or 8 larger ones, and the model's learning rate
     for each of them. Without a budget: 3 minutes.
     """
-    defaults = dict(BACKBONES[backbone].training)
+    entry, whole = BACKBONES[backbone], (Task.CLASSIFY, Task.LOCALIZE)
+    defaults = dict(entry.whole if MODELS[model].task in whole else entry.training)
     batch = given.get("batch") or defaults.get("batch") or (16 if max(size) <= 192 else 8)
     defaults = {"batch": batch, "lr": MODELS[model].lr * batch} | defaults | given
     if not any(defaults.get(name) for name in ("steps", "epochs", "minutes")):

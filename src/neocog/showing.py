@@ -6,15 +6,19 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from PIL import Image
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, MaskDataset
 from neocog.evaluate import Evaluation
 from neocog.metrics.slices import by_crowd, by_size
+from neocog.pictures.answers import draw_class, draw_localization, draw_mask
 from neocog.pictures.axes import Axis
 from neocog.pictures.charts import Curve, bar_chart, line_chart, precision_recall_chart
 from neocog.pictures.draw import draw_detections, draw_objects
+from neocog.pictures.matrix import confusion_chart
 from neocog.pictures.report import Page
+from neocog.predictions import prediction_of
 from neocog.types import Task
 
 SAMPLES = 8
@@ -116,6 +120,91 @@ class Detecting:
         return chosen({why: [full[index] for index in order] for why, order in reasons.items()}, len(truths))
 
 
+class Segmenting:
+    """Every class in its colour over the picture."""
+
+    def truth(self, data: MaskDataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return draw_mask(image, data.mask(evaluation.indices[place]), data.classes)
+
+    def answer(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return draw_mask(image, evaluation.answers[place].labels(), data.classes)
+
+    def add_details(self, page: Page, evaluation: Evaluation) -> None:
+        result = evaluation.result
+        page.figure(
+            confusion_chart("Which class is taken for which", result.confusion, result.classes),
+            "Confusion matrix: a row a true class, a column an answer, shares of the row's pixels",
+        )
+
+    def add_differences(self, page: Page, evaluations: Evaluations) -> None:
+        add_class_bars(page, evaluations, "iou", "IoU")
+        add_class_bars(page, evaluations, "boundary_f1", "Boundary F1")
+
+    def telling(self, evaluations: Evaluations) -> dict[int, str]:
+        first = next(iter(evaluations.values()))
+        rights = np.array([[one.right for one in each.answers] for each in evaluations.values()])
+        reasons = {
+            "the models differ most": np.argsort(rights.min(0) - rights.max(0), kind="stable").tolist(),
+            "the hardest for all": np.argsort(rights.mean(0), kind="stable").tolist(),
+        }
+        return chosen(reasons, first.images)
+
+
+class Classifying:
+    """A label a picture, a confusion matrix."""
+
+    def truth(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        label = int(data.objects(evaluation.indices[place]).labels[0])
+        return draw_class(image, data.classes[label])
+
+    def answer(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return prediction_of(evaluation.answers[place], data.classes).draw(image)
+
+    def add_details(self, page: Page, evaluation: Evaluation) -> None:
+        result = evaluation.result
+        page.figure(
+            confusion_chart("Which class is taken for which", result.confusion, result.classes),
+            "Confusion matrix: a row a true class, a column an answer, shares of the row",
+        )
+
+    def add_differences(self, page: Page, evaluations: Evaluations) -> None:
+        add_class_bars(page, evaluations, "recall", "Recall")
+
+    def telling(self, evaluations: Evaluations) -> dict[int, str]:
+        first = next(iter(evaluations.values()))
+        named = np.array([[answer.label for answer in one.answers] for one in evaluations.values()])
+        sure = np.array([[float(a.scores.max()) for a in one.answers] for one in evaluations.values()])
+        split = (named != named[0]).any(axis=0)
+        reasons = {
+            "the models disagree": [place for place in np.argsort(-sure.min(0)).tolist() if split[place]],
+            "the least sure answers": np.argsort(sure.mean(0), kind="stable").tolist(),
+        }
+        return chosen(reasons, first.images)
+
+
+class Localizing:
+    """One box and a class a picture."""
+
+    def truth(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return draw_objects(image, data.objects(evaluation.indices[place]), data.classes)
+
+    def answer(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return draw_localization(image, evaluation.answers[place], data.classes)
+
+    def add_details(self, page: Page, evaluation: Evaluation) -> None:
+        """The numbers of each class say it all."""
+
+    def add_differences(self, page: Page, evaluations: Evaluations) -> None:
+        add_class_bars(page, evaluations, "localization_accuracy", "Localization accuracy")
+
+    def telling(self, evaluations: Evaluations) -> dict[int, str]:
+        first = next(iter(evaluations.values()))
+        boxes = torch.stack([torch.stack([a.box for a in one.answers]) for one in evaluations.values()])
+        apart = (boxes - boxes.mean(0)).abs().mean(dim=(0, 2)).numpy()
+        reasons = {"the boxes lie farthest apart": np.argsort(-apart, kind="stable").tolist()}
+        return chosen(reasons if len(evaluations) > 1 else {}, first.images)
+
+
 def chosen(reasons: Mapping[str, list[int]], count: int) -> dict[int, str]:
     """The first two places that each reason names and none before it, and others spread over all `count`."""
     telling: dict[int, str] = {}
@@ -138,5 +227,10 @@ def add_class_bars(page: Page, evaluations: Evaluations, key: str, heading: str)
         )
 
 
-SHOWN: dict[Task, Shower] = {Task.DETECT: Detecting()}
+SHOWN: dict[Task, Shower] = {
+    Task.DETECT: Detecting(),
+    Task.SEGMENT: Segmenting(),
+    Task.CLASSIFY: Classifying(),
+    Task.LOCALIZE: Localizing(),
+}
 """Every task's own way."""
