@@ -27,6 +27,7 @@ SUFFIXES = {
 # Not read, but listed, so that each is reported instead of overlooked.
 _REFUSED = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm", ".pgm", ".psd", ".svg", ".dng")
 IMAGE_SUFFIXES = (*(suffix for suffixes in SUFFIXES.values() for suffix in suffixes), *_REFUSED)
+_ANNOTATIONS = (".txt", ".json", ".xml")
 SPLITS = {"valid": "val", "validation": "val"}
 ORDER = ("train", "val", "trainval", "test")
 
@@ -162,6 +163,16 @@ def images_below(folder: Path, passed: list[str] | None = None) -> list[str]:
             folders[:] = sorted(name for name in folders if not is_hidden(name))
             found += [(base / name).as_posix() for name in names if is_image(name) and not is_hidden(name)]
     return sorted(found)
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether the first files in a folder, or in folders of it, are pictures, without annotations by them."""
+    for _, folders, names in os.walk(folder):
+        folders.sort()
+        shown = [name for name in names if not is_hidden(name) and name != "classes.txt"]
+        if shown:
+            return any(map(is_image, shown)) and not any(name.endswith(_ANNOTATIONS) for name in shown)
+    return False
 
 
 def _unlistable(error: OSError) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,6 +34,8 @@ LEAST_SUSPECT = 1 << 16
 MOST_FILLERS = 1 << 20
 MOST_SCANNED = 1_000_000_000
 """Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
+
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
     return with_pillow(data, header, _shown)
 
 
-def with_pillow(data: bytes, header: Header, take: Callable[[Image.Image, Header], np.ndarray]) -> np.ndarray:
+def with_pillow(data: bytes, header: Header, take: Callable[[Image.Image, Header], Taken]) -> Taken:
     """What `take` makes of a picture that Pillow decodes, which sees only the format that the header showed.
 
     Raises ValueError with the reason.
