@@ -23,7 +23,7 @@ from neocog.data.places import one_place
 from neocog.data.records import Names, Recorded, Records
 from neocog.data.report import Report
 from neocog.errors import DataError
-from neocog.types import Sample, Task
+from neocog.types import Task
 
 LAYOUT = "IDX (train-images-idx3-ubyte + train-labels-idx1-ubyte, t10k-*, packed by gzip or not)"
 
@@ -108,9 +108,6 @@ class IdxDataset(Recorded):
     ) -> None:
         super().__init__(root, "idx", split, classes, records, report, Task.CLASSIFY)
         self._file, self._grey = file, grey
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._sample(index, self.pixels(index))
 
     def pixels(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8: three times the grey."""

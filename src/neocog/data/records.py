@@ -101,6 +101,10 @@ class Recorded:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __getitem__(self, index: int) -> Sample:
+        """Image and truth. Raises DataError when the image cannot be read."""
+        return self._sample(index, self.pixels(index))
+
     def identity(self, index: int) -> str:
         """The image's path relative to the data set's folder."""
         return self.records.name(self._valid(index))
