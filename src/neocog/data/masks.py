@@ -208,13 +208,14 @@ class MaskImages(ImageDataset):
     def mask_path(self, index: int) -> Path:
         return self.root / self._masks.names[self._valid(index)]
 
-    def pixels_of_classes(self, index: int) -> NDArray[np.int32]:
-        """(K + 1,) pixels of each class, and ignored ones, without decoding."""
-        counts: NDArray[np.int32] = self._masks.counts[self._valid(index)]
+    @property
+    def pixel_counts(self) -> NDArray[np.int32]:
+        """(n, K + 1) pixels of each class, and ignored ones, of each image as it was opened."""
+        counts: NDArray[np.int32] = self._masks.counts
         return counts
 
     def booked(self, index: int) -> tuple[int, list[int]]:
-        return 1, np.flatnonzero(self.pixels_of_classes(index)[:-1]).tolist()
+        return 1, np.flatnonzero(self.pixel_counts[self._valid(index)][:-1]).tolist()
 
     def joined(self, other: Self, split: str) -> Self:
         whole = super().joined(other, split)

@@ -148,6 +148,12 @@ def find_format(root: Path, format: str | None = None, task: Task | None = None)
         return _look(root, serving if format is None else {format: READERS[format]}, task)
 
 
+def other_formats(root: Path, format: str) -> list[str]:
+    """The formats that a folder holds besides this one: VOC's has boxes and masks."""
+    with data_errors(root):
+        return [name for name, reader in READERS.items() if name != format and _finds(reader, root, False)]
+
+
 def _tasks(reader: Reader) -> str:
     return ", ".join(reader.tasks)
 
