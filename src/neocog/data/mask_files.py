@@ -107,7 +107,7 @@ def _inside(root: Path, name: str) -> list[tuple[str, str, Part]]:
             for inner in children(root / name)
             if holds_pictures(root / masks / inner)
         ]
-        named = [(split_token(inner), part.images, part) for inner, part in pairs]
+        named = [(split_token(inner), part.masks, part) for inner, part in pairs]
         return [found for found in named if found[0] in ORDER]
     split = split_token(name)
     return [(split, name, part) for part in _whole(root, name).values()] if split in ORDER else []
@@ -119,7 +119,7 @@ def _beside(root: Path, name: str, names: list[str]) -> list[tuple[str, str, Par
     if split not in ORDER or not any(map(is_image, children(root / name))):
         return []
     masks = [other for other in names if other.startswith(name) and _OF_FOLDER.fullmatch(other[len(name) :])]
-    return [(split, name, Part(name, other)) for other in masks if holds_pictures(root / other)]
+    return [(split, other, Part(name, other)) for other in masks if holds_pictures(root / other)]
 
 
 def _whole(root: Path, below: str) -> dict[str, Part]:
