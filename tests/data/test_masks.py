@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 import zlib
 from collections.abc import Callable
@@ -271,6 +272,14 @@ def test_a_mask_that_changed_is_not_read_as_something_else(tmp_path: Path) -> No
     for index in range(2):
         with pytest.raises(DataError, match=rf"train{index}\.png: the mask changed \(open the data again\)"):
             data[index]
+
+
+def test_what_workers_get_reads_the_same(tmp_path: Path) -> None:
+    data = opened(write_masks(tmp_path / "pets", {"train": [PLAIN] * 200}, TABLE))
+    packed = pickle.dumps(data)
+    again = pickle.loads(packed)  # noqa: S301
+    assert (again.mask(3) == PLAIN).all() and again.fingerprint == data.fingerprint
+    assert len(packed) < 40_000  # names, sizes and counts, and no pixels
 
 
 def test_check_counts_pixels(tmp_path: Path) -> None:

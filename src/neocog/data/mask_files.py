@@ -126,7 +126,7 @@ def _whole(root: Path, below: str) -> dict[str, Part]:
     """`images` with `masks`, in a folder of the root."""
     home = root / below
     images = next((name for name in children(home) if name.lower() in _IMAGES), None)
-    if images is None or not images_below(home / images):
+    if images is None or not holds_pictures(home / images):
         return {}
     found = [(below, masks, _part(below, images, masks)) for masks in _mask_folders(home)]
     return one_place(home, (one for one in found if holds_pictures(home / one[1])))
