@@ -28,9 +28,9 @@ from typing import Any, Literal, NamedTuple
 from neocog.cli import main
 from neocog.data.files import printable
 from neocog.data.open import open_data
-from neocog.data.records import ImageDataset
+from neocog.data.records import Recorded
 from neocog.data.scenes import Scenes
-from neocog.data.write import write_dataset
+from neocog.data.write import FORMATS, write_dataset
 from neocog.errors import DataError
 
 Command = Literal["load", "check", "train", "evaluate", "predict"]
@@ -65,9 +65,12 @@ class Ground:
     @functools.cached_property
     def pictures(self) -> list[Path]:
         """The good pictures of the training split, sorted."""
-        if self.format == "voc":
-            listed = set((self.root / "ImageSets/Main/train.txt").read_text().split())
+        if self.format in ("voc", "masks"):
+            lists = "ImageSets/Main" if self.format == "voc" else "ImageSets/Segmentation"
+            listed = set((self.root / lists / "train.txt").read_text().split())
             return sorted(path for path in (self.root / "JPEGImages").iterdir() if path.stem in listed)
+        if self.format == "folders":
+            return sorted((self.root / "train").rglob("*.png"))
         return sorted((self.root / "images/train").iterdir())
 
     def picture(self) -> Path:
@@ -79,6 +82,8 @@ class Ground:
         """The file that holds a picture's annotations."""
         if self.format == "voc":
             return self.root / "Annotations" / f"{picture.stem}.xml"
+        if self.format == "masks":
+            return self.root / "SegmentationClass" / f"{picture.stem}.png"
         if self.format == "yolo":
             return self.root / "labels" / "train" / f"{picture.stem}.txt"
         return self.root / "annotations" / "instances_train.json"
@@ -137,7 +142,9 @@ def base(format: str, train: int = 48) -> Path:
 def _base(format: str, train: int) -> Path:
     target = _scratch() / f"{format}-{train}"
     counts = (("train", train), ("val", 4), ("test", 4))
-    write_dataset({name: Scenes("std", name, count=n, size=SIDE) for name, n in counts}, target, format)
+    task = FORMATS[format]
+    splits = {name: Scenes("std", name, count=n, size=SIDE, task=task) for name, n in counts}
+    write_dataset(splits, target, format)
     return target
 
 
@@ -218,10 +225,10 @@ def words_for(
     return [*words, *threads, *(["--strict"] if strict else [])]
 
 
-def load(spot: Ground, *, strict: bool = False) -> ImageDataset:
+def load(spot: Ground, *, strict: bool = False) -> Recorded:
     """The training split by the Python door."""
-    data = open_data(spot.root, strict=strict)
-    assert isinstance(data, ImageDataset)
+    data = open_data(spot.root, strict=strict, task=FORMATS[spot.format])
+    assert isinstance(data, Recorded)
     return data
 
 

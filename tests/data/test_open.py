@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from tests.references.datasets import many, save_picture, write_coco, write_voc, write_yolo
+from tests.references.pixels import blocks, write_folders, write_masks
 
-from neocog.data.open import open_data, read_split, splits_of
+from neocog.data.check import check
+from neocog.data.open import find_format, open_data, other_formats, read_split, splits_of
 from neocog.errors import DataError, UsageError
+from neocog.types import Task
 
 WORLD = {"train": many(3), "val": many(2, split="v")}
 
 
-def refusal(path: str | Path, split: str = "train", **options: str) -> str:
+def refusal(path: str | Path, split: str = "train", **options: Any) -> str:
     with pytest.raises(DataError) as stopped:
         open_data(path, split, **options)
     assert str(stopped.value).startswith(f"{path}: ") and "\n" not in str(stopped.value)
@@ -125,6 +130,42 @@ def test_nothing_is_written(tmp_path: Path) -> None:
     assert snapshot() == before
 
 
+def test_a_layout_of_another_task_is_named(tmp_path: Path) -> None:
+    boxes = write_voc(tmp_path / "boxes", WORLD)
+    folders = write_folders(tmp_path / "folders", {"train": {"cat": 2, "dog": 1}})
+    masks = write_masks(tmp_path / "masks", {"train": [blocks(0, 1)]})
+    assert refusal(folders).startswith("class folders, which serve classify; for detect give one of: VOC (")
+    assert refusal(masks, task=Task.CLASSIFY).startswith(
+        "segmentation masks, which serve segment; for classify give one of: VOC ("
+    )
+    reason = refusal(boxes, task=Task.SEGMENT)
+    assert reason.startswith("VOC annotations, which serve detect, localize, classify; for segment give one")
+    assert "masks (" in reason and "YOLO" not in reason
+    with pytest.raises(
+        UsageError, match=r"^format 'masks' serves segment, not detect \(known: voc, coco, yolo\)"
+    ):
+        open_data(masks, format="masks")
+    with pytest.raises(DataError, match=r"no files serve the task 'reconstruct' \(give scenes\)"):
+        open_data(masks, task=Task.RECONSTRUCT)
+    with pytest.raises(UsageError, match="ignore_label 3 is a number in masks, and none are read"):
+        open_data(boxes, ignore_label=3)
+
+
+def test_a_folder_of_several_tasks_is_what_the_task_needs(tmp_path: Path) -> None:
+    """As VOC2012: boxes and masks of the same pictures."""
+    root = write_voc(tmp_path / "pets", WORLD)
+    write_masks(tmp_path / "more", {"train": [np.zeros((10, 20))] * 2})
+    for part in ("SegmentationClass", "ImageSets/Segmentation"):
+        (tmp_path / "more" / part).rename(root / part)
+    for path in (tmp_path / "more/JPEGImages").iterdir():
+        path.rename(root / "JPEGImages" / path.name)
+    assert open_data(root).format == "voc" and open_data(root, task=Task.SEGMENT).format == "masks"
+    assert find_format(root) == "voc" and other_formats(root, "voc") == ["masks"]
+    assert splits_of(root) == ("train", "val") and splits_of(root, task=Task.SEGMENT) == ("train",)
+    result = check(root)
+    assert (result.format, result.others) == ("voc", ("masks",)) and check(root, "masks").others == ()
+
+
 @pytest.mark.data
 @pytest.mark.parametrize("name", ["camvid", "clothing", "dsb2018-nuclei", "fashion-mnist"])
 def test_other_kinds_of_data_are_no_detection_sets(name: str, sample_data: Callable[[str], Path]) -> None:
@@ -132,3 +173,5 @@ def test_other_kinds_of_data_are_no_detection_sets(name: str, sample_data: Calla
 
     root = sample_data(name)
     assert not voc.finds(root) and not coco.finds(root) and not yolo.finds(root)
+    kind = {"camvid": "masks", "clothing": "folders", "dsb2018-nuclei": "masks", "fashion-mnist": "idx"}[name]
+    assert find_format(root) == kind and other_formats(root, kind) == []

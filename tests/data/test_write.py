@@ -18,17 +18,18 @@ from pycocotools.coco import COCO
 from neocog.data.open import find_format, open_data, splits_of
 from neocog.data.records import ImageDataset
 from neocog.data.scenes import Scenes
-from neocog.data.write import FORMATS, write_dataset
+from neocog.data.write import write_dataset
 from neocog.errors import DataError, UsageError
-from neocog.types import Objects, Sample
+from neocog.types import Objects, Sample, Task
 
+FORMATS = ("voc", "coco", "yolo")
 CLASSES = ("zebra", "ant & bee", "Köder")  # not in alphabetical order
 
 
 class Pictures:
     """A data set of files, with whatever objects a test needs."""
 
-    name, format, split, fingerprint = "pictures", "test", "train", ""
+    name, format, split, fingerprint, task = "pictures", "test", "train", "", Task.DETECT
 
     def __init__(
         self,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from array import array
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from neocog.data.files import reason_of
 from neocog.data.images import ImageInfo, probe_image
 from neocog.data.judge import CLIPPED, VERDICTS, judge_boxes
-from neocog.data.records import Records
+from neocog.data.records import Names, Records
 from neocog.data.report import Outcome, Report
 from neocog.errors import DataError
 
@@ -27,7 +26,7 @@ class Builder:
         self.root, self.classes, self.report = root, tuple(classes), report
         self.swapped: list[str] = []  # images whose declared width and height are each other's
         self._record = record  # "line {}", "object {}", ...
-        self._names: list[bytes] = []
+        self._names: list[str] = []
         self._sources: list[str] = []
         self._sizes = array("i")
         self._source = ""
@@ -69,7 +68,7 @@ class Builder:
             return None
         self._usable = True
         self.report.files_used += 1
-        self._names.append(os.fsencode(name))
+        self._names.append(name)
         self._sources.append(self._source)
         self._sizes.extend((info.height, info.width))
         self._notes(name, path, info)
@@ -105,6 +104,15 @@ class Builder:
         self._usable = False
         self.report.files_seen += 1
         self.report.skip(name, reason, remedy, record)
+
+    def withdraw(self, name: str, reason: str, remedy: str = "") -> None:
+        """Take the last image back, before anything is added to it, for a fault of the file `name`."""
+        self._usable = False
+        self._names.pop()
+        self._sources.pop()
+        del self._sizes[-2:]
+        self.report.files_used -= 1
+        self.report.skip(name, reason, remedy)
 
     def add(
         self, number: int, box: Sequence[float], label: int, ignore: bool = False, area: float = 0.0
@@ -158,9 +166,10 @@ class Builder:
         own = np.array(self._areas, np.float64)[order]
         areas = np.where(own > 0, own, (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
         counts = np.bincount(owners, minlength=len(sizes))
+        names = Names.of(self._names)
         return Records(
-            names=np.frombuffer(b"".join(self._names), np.uint8),
-            name_ends=np.cumsum([len(name) for name in self._names], dtype=np.int64),
+            names=names.text,
+            name_ends=names.ends,
             sizes=sizes,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
             boxes=boxes,

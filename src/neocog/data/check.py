@@ -14,13 +14,16 @@ import numpy as np
 
 from neocog.data.decode import lose_undecodable
 from neocog.data.files import printable
-from neocog.data.open import covers, find_format, read_split, splits_of
-from neocog.data.records import ImageDataset
-from neocog.errors import DataError
+from neocog.data.masks import MaskImages
+from neocog.data.open import READERS, covers, find_format, other_formats, read_split, splits_of
+from neocog.data.records import Recorded
+from neocog.errors import DataError, UsageError
 from neocog.ops.boxes import iou
+from neocog.types import Task
 
 SIZE_EDGES = (16.0, 32.0, 64.0, 96.0)  # px: the root of a box's area
 SHARE_EDGES = (0.05, 0.1, 0.2, 0.4)  # the root of a box's share of its image
+IGNORED = "(ignored)"
 NEAR = 0.7
 """Boxes of one class that overlap this much (IoU) may be one object marked twice."""
 
@@ -36,6 +39,8 @@ class SplitCheck:
     ignored: int = 0  # difficult or crowd, counted in boxes too
     images_per_class: dict[str, int] = field(default_factory=dict)
     boxes_per_class: dict[str, int] = field(default_factory=dict)
+    pixels_per_class: dict[str, int] = field(default_factory=dict)  # of masks
+    ignored_pixels: int = 0
     sizes: list[int] = field(
         default_factory=lambda: [0] * (len(SIZE_EDGES) + 1)
     )  # boxes per bin of SIZE_EDGES
@@ -53,11 +58,19 @@ class CheckResult:
 
     path: str
     format: str
+    task: Task
     classes: tuple[str, ...]
     splits: list[SplitCheck]
     identical: list[tuple[str, str]]  # pairs of equal pictures within a split, as `split/name`
     leaks: list[tuple[str, str]]  # pairs of equal pictures in different splits
     stop: str | None = None  # what concerns the splits together
+    others: tuple[str, ...] = ()  # formats that the folder holds besides
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What is counted of each class in each split."""
+        more = {Task.DETECT: ("boxes",), Task.SEGMENT: ("% of pixels",)}
+        return ("images", *more.get(self.task, ()))
 
     def stopped(self, strict: bool = False) -> str | None:
         """The first reason why training would refuse these data; None when it would not."""
@@ -75,16 +88,11 @@ class CheckResult:
         """One line a fault, each once even where it concerns several splits."""
         return list(dict.fromkeys(line for s in self.splits for line in s.lines))
 
-    def class_rows(self) -> list[list[str | int]]:
-        """A row a class: name, then images and boxes of each split in turn."""
+    def class_rows(self) -> list[list[str | int | float]]:
+        """A row a class: name, then its `kinds` in each split in turn. Of masks, ignored pixels come last."""
         return [
-            [name]
-            + [
-                count
-                for s in self.splits
-                for count in (s.images_per_class.get(name, 0), s.boxes_per_class.get(name, 0))
-            ]
-            for name in self.classes
+            [name, *(count for s in self.splits for count in _of_class(s, name, self.task))]
+            for name in (*self.classes, *((IGNORED,) if self.task is Task.SEGMENT else ()))
         ]
 
     def size_rows(self) -> list[list[str | int]]:
@@ -106,35 +114,45 @@ class CheckResult:
         return {
             "path": self.path,
             "format": self.format,
+            "task": self.task.value,
+            "others": list(self.others),
             "classes": list(self.classes),
             "stop": self.stopped(),
             "strict_stop": self.stopped(strict=True),
-            "splits": {s.split: _split_dict(s) for s in self.splits},
-            "size_bins_px": list(SIZE_EDGES),
-            "share_bins": list(SHARE_EDGES),
+            "splits": {s.split: _split_dict(s, self.task) for s in self.splits},
+            **(
+                {"size_bins_px": list(SIZE_EDGES), "share_bins": list(SHARE_EDGES)}
+                if self.task is Task.DETECT
+                else {}
+            ),
             "identical": [list(pair) for pair in self.identical],
             "leaks": [list(pair) for pair in self.leaks],
         }
 
 
 def check(
-    path: str | Path, format: str | None = None, progress: Callable[[int, int], None] | None = None
+    path: str | Path,
+    format: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    ignore_label: int | None = None,
 ) -> CheckResult:
     """Open every split at `path` and decode every image; nothing is written.
 
     `progress(done, total)` is called after every image of a split. Faults do not raise; they are in the
-    result. Raises DataError when there is no data set at all.
+    result. `ignore_label` is as in `open_data`. Raises DataError when there is no data set at all.
     """
     if isinstance(path, str) and path.partition(":")[0] == "scenes":
         raise DataError(f"{path}: generated data need no check (give a folder)")
     root = Path(path)
     name = find_format(root, format)
-    opened: dict[str, ImageDataset] = {}
+    if ignore_label is not None and READERS[name].task is not Task.SEGMENT:
+        raise UsageError(f"{path}: ignore_label is a number in masks, and this is {name}")
+    opened: dict[str, Recorded] = {}
     owners: dict[bytes, list[tuple[str, str]]] = defaultdict(list)  # picture -> (split, name)
     found: list[SplitCheck] = []
     for split in splits_of(root, name):
         try:
-            data = read_split(root, name, split)
+            data = read_split(root, name, split, ignore_label)
         except DataError as error:
             found.append(SplitCheck(split, stop=str(error), strict_stop=str(error)))
             continue
@@ -147,11 +165,13 @@ def check(
     return CheckResult(
         path=str(path),
         format=name,
+        task=READERS[name].task,
         classes=next(iter(classes.values()), ()),
         splits=found,
         identical=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] == b[0]],
         leaks=[("/".join(a), "/".join(b)) for a, b in pairs if a[0] != b[0] and not _is_same(a, b)],
         stop=_class_stop(root, classes) or _no_train(root, found),
+        others=() if format else tuple(other_formats(root, name)),
     )
 
 
@@ -176,7 +196,7 @@ def _class_stop(root: Path, classes: dict[str, tuple[str, ...]]) -> str | None:
 
 
 def _check_split(
-    data: ImageDataset,
+    data: Recorded,
     owners: dict[bytes, list[tuple[str, str]]],
     progress: Callable[[int, int], None] | None,
 ) -> SplitCheck:
@@ -194,7 +214,7 @@ def _check_split(
     kept[list(lost)] = False
     result = SplitCheck(data.split, images=int(kept.sum()))
     _count(result, data, kept)
-    for index in np.flatnonzero(kept).tolist():
+    for index in np.flatnonzero(kept).tolist() if data.task is Task.DETECT else ():
         for first, second in _near(data, index):
             result.near_duplicates += 1
             report.note(
@@ -206,7 +226,35 @@ def _check_split(
     return result
 
 
-def _count(result: SplitCheck, data: ImageDataset, kept: np.ndarray) -> None:
+def _of_class(s: SplitCheck, name: str, task: Task) -> list[int | float]:
+    """What `kinds` names, of one class."""
+    images = s.images_per_class.get(name, 0)
+    if task is Task.DETECT:
+        return [images, s.boxes_per_class.get(name, 0)]
+    if task is not Task.SEGMENT:
+        return [images]
+    pixels = s.ignored_pixels if name == IGNORED else s.pixels_per_class.get(name, 0)
+    return [images, round(100 * pixels / max(sum(s.pixels_per_class.values()) + s.ignored_pixels, 1), 2)]
+
+
+def _count(result: SplitCheck, data: Recorded, kept: np.ndarray) -> None:
+    """What there is of each class."""
+    if isinstance(data, MaskImages):
+        _count_pixels(result, data, kept)
+    else:
+        _count_objects(result, data, kept)
+
+
+def _count_pixels(result: SplitCheck, data: MaskImages, kept: np.ndarray) -> None:
+    """Images and pixels per class, and ignored ones."""
+    counts = data.pixel_counts[kept].astype(np.int64)
+    images, pixels = (counts > 0).sum(axis=0).tolist(), counts.sum(axis=0).tolist()
+    result.images_per_class = dict(zip((*data.classes, IGNORED), images, strict=True))
+    result.pixels_per_class = dict(zip(data.classes, pixels[:-1], strict=True))
+    result.ignored_pixels = pixels[-1]
+
+
+def _count_objects(result: SplitCheck, data: Recorded, kept: np.ndarray) -> None:
     """Boxes and images per class, and histograms."""
     records = data.records
     owners = np.repeat(np.arange(len(records)), np.diff(records.offsets))
@@ -228,7 +276,7 @@ def _histogram(values: np.ndarray, edges: tuple[float, ...]) -> list[int]:
     return counts
 
 
-def _near(data: ImageDataset, index: int) -> list[tuple[int, int]]:
+def _near(data: Recorded, index: int) -> list[tuple[int, int]]:
     """Pairs of boxes of one image (numbered from 1) that share a class and overlap by at least NEAR."""
     objects = data.objects(index)
     pairs: list[tuple[int, int]] = []
@@ -247,17 +295,22 @@ def _labels(edges: tuple[float, ...], scale: float, unit: str) -> list[str]:
     return [f"<{marks[0]}{unit}", *middle, f"{marks[-1]}+{unit}"]
 
 
-def _split_dict(s: SplitCheck) -> dict[str, Any]:
-    return {
-        "images": s.images,
+def _split_dict(s: SplitCheck, task: Task) -> dict[str, Any]:
+    boxes = {
         "background": s.background,
         "boxes": s.boxes,
         "ignored": s.ignored,
-        "images_per_class": s.images_per_class,
         "boxes_per_class": s.boxes_per_class,
         "box_sizes": s.sizes,
         "box_shares": s.shares,
         "near_duplicates": s.near_duplicates,
+    }
+    pixels = {"pixels_per_class": s.pixels_per_class, "ignored_pixels": s.ignored_pixels}
+    own = {Task.DETECT: boxes, Task.SEGMENT: pixels}
+    return {
+        "images": s.images,
+        "images_per_class": s.images_per_class,
+        **own.get(task, {}),
         "stop": s.stop,
         "strict_stop": s.strict_stop,
         **s.report,

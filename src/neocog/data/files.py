@@ -27,6 +27,7 @@ SUFFIXES = {
 # Not read, but listed, so that each is reported instead of overlooked.
 _REFUSED = (".gif", ".heic", ".heif", ".avif", ".jp2", ".jxl", ".ppm", ".pgm", ".psd", ".svg", ".dng")
 IMAGE_SUFFIXES = (*(suffix for suffixes in SUFFIXES.values() for suffix in suffixes), *_REFUSED)
+_ANNOTATIONS = (".txt", ".json", ".xml")
 SPLITS = {"valid": "val", "validation": "val"}
 ORDER = ("train", "val", "trainval", "test")
 
@@ -121,10 +122,15 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGE_SUFFIXES)
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is passed over by its name alone."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
 def children(folder: Path) -> list[str]:
     """Names in a folder, sorted, without hidden files. Empty when there is no such folder."""
     try:
-        return sorted(name for name in os.listdir(folder) if not name.startswith(".") and name != "__MACOSX")  # noqa: PTH208
+        return sorted(name for name in os.listdir(folder) if not is_hidden(name))  # noqa: PTH208
     except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a name with NUL in it
         return []
     except OSError as error:
@@ -133,11 +139,12 @@ def children(folder: Path) -> list[str]:
         raise DataError(f"{printable(folder)}: {(error.strerror or 'cannot be read').lower()}") from error
 
 
-def images_below(folder: Path) -> list[str]:
+def images_below(folder: Path, passed: list[str] | None = None) -> list[str]:
     """Pictures in a folder and its subfolders: names relative to it, with "/", sorted.
 
-    Linked folders are followed, each folder once: a link may lead back to where it lies. Raises DataError
-    for a folder that cannot be read, as its pictures would be missed in silence.
+    What is no picture, or hidden, is added to `passed`; of a hidden folder its own name alone. Linked folders
+    are followed, each folder once: a link may lead back to where it lies. Raises DataError for a folder that
+    cannot be read, as its pictures would be missed in silence.
     """
     found: list[str] = []
     seen: set[tuple[int, int]] = set()
@@ -148,13 +155,24 @@ def images_below(folder: Path) -> list[str]:
                 folders.clear()
                 continue
             seen.add((status.st_dev, status.st_ino))
-            # Sorted, so that of two links to a folder the same one is followed everywhere.
-            folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "__MACOSX")
             base = Path(top).relative_to(folder)
-            found += [
-                (base / name).as_posix() for name in names if is_image(name) and not name.startswith(".")
-            ]
+            if passed is not None:
+                odd = [name for name in names if not is_image(name) or is_hidden(name)]
+                passed += [(base / name).as_posix() for name in (*odd, *filter(is_hidden, folders))]
+            # Sorted, so that of two links to a folder the same one is followed everywhere.
+            folders[:] = sorted(name for name in folders if not is_hidden(name))
+            found += [(base / name).as_posix() for name in names if is_image(name) and not is_hidden(name)]
     return sorted(found)
+
+
+def holds_pictures(folder: Path) -> bool:
+    """Whether the first files in a folder, or in folders of it, are pictures, without annotations by them."""
+    for _, folders, names in os.walk(folder):
+        folders.sort()
+        shown = [name for name in names if not is_hidden(name) and name != "classes.txt"]
+        if shown:
+            return any(map(is_image, shown)) and not any(name.endswith(_ANNOTATIONS) for name in shown)
+    return False
 
 
 def _unlistable(error: OSError) -> None:

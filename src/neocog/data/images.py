@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -33,6 +35,8 @@ MOST_FILLERS = 1 << 20
 MOST_SCANNED = 1_000_000_000
 """Pixels times scans of a JPEG: each scan of a progressive one passes over all pixels, however short."""
 
+Taken = TypeVar("Taken")
+
 
 @dataclass(frozen=True, slots=True)
 class ImageInfo:
@@ -51,7 +55,7 @@ def probe_image(path: Path) -> ImageInfo:
     Raises DataError `path: reason` for what `read_image` would refuse and the header or the tail shows.
     """
     with open_regular(path) as file:
-        header = _checked(read_header(file))
+        header = checked(read_header(file))
         noted = header.noted
         if not header.complete:
             file.seek(0)
@@ -77,15 +81,15 @@ def read_image(path: Path) -> np.ndarray:
 
 def decode_image(data: bytes) -> np.ndarray:
     """`read_image` of bytes in memory. Raises ValueError with the reason."""
-    header = _checked(read_header(io.BytesIO(data)))
+    header = checked(read_header(io.BytesIO(data)))
     if header.format == "PNG":
         check_chunks(data)
     pixels = _decode(data, header)
     # Pillow turns TIFF by itself while loading.
-    return pixels if header.format == "TIFF" else _turn(pixels, header.orientation)
+    return pixels if header.format == "TIFF" else turned(pixels, header.orientation)
 
 
-def _checked(header: Header) -> Header:
+def checked(header: Header) -> Header:
     """The header, if what it promises may be decoded."""
     pixels = header.width * header.height
     if pixels == 0:
@@ -168,7 +172,15 @@ def _whole(data: bytes, header: Header, pixels: np.ndarray | None = None) -> boo
 
 
 def _pillow(data: bytes, header: Header) -> np.ndarray:
-    """Decode with Pillow, which sees only the format that the header showed."""
+    """The pixels that Pillow decodes, as RGB."""
+    return with_pillow(data, header, _shown)
+
+
+def with_pillow(data: bytes, header: Header, take: Callable[[Image.Image, Header], Taken]) -> Taken:
+    """What `take` makes of a picture that Pillow decodes, which sees only the format that the header showed.
+
+    Raises ValueError with the reason.
+    """
     try:
         # TIFF is the only decoder left that warns of harmless tags.
         with warnings.catch_warnings(action="ignore") if header.format == "TIFF" else nullcontext():  # noqa: SIM117
@@ -176,8 +188,7 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
                 if image.width * image.height != header.width * header.height:
                     raise ValueError("damaged header (two sizes)")
                 image.load()
-                _scale_clear(image, header.depth)
-                return _to_rgb(image)
+                return take(image, header)
     except UnidentifiedImageError as error:
         raise ValueError(f"damaged {header.format} header") from error
     except MemoryError:
@@ -188,6 +199,11 @@ def _pillow(data: bytes, header: Header) -> np.ndarray:
         if isinstance(error, ValueError) and not cut:
             raise ValueError(reason) from error
         raise ValueError("truncated" if cut else f"damaged {header.format} ({reason})") from error
+
+
+def _shown(image: Image.Image, header: Header) -> np.ndarray:
+    _scale_clear(image, header.depth)
+    return _to_rgb(image)
 
 
 def _scale_clear(image: Image.Image, depth: int) -> None:
@@ -229,7 +245,7 @@ def _grey16(image: Image.Image) -> np.ndarray:
     return np.repeat(grey[..., None], 3, axis=2)
 
 
-def _turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     """Undo an EXIF orientation (Exif 2.32, table 6): 5 to 8 also swap width and height."""
     if orientation >= 5:
         pixels = pixels.swapaxes(0, 1)

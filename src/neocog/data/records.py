@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -22,6 +23,29 @@ from neocog.data.images import read_image
 from neocog.data.report import Report
 from neocog.errors import DataError
 from neocog.types import Frame, Objects, Sample, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Paths, as the file system encodes them, one after another."""
+
+    text: np.ndarray  # uint8
+    ends: np.ndarray  # (n,) int64
+
+    @classmethod
+    def of(cls, names: Iterable[str]) -> Names:
+        coded = [os.fsencode(name) for name in names]
+        ends = np.cumsum([len(name) for name in coded], dtype=np.int64)
+        return cls(np.frombuffer(b"".join(coded), np.uint8), ends)
+
+    def __getitem__(self, index: int) -> str:
+        start = int(self.ends[index - 1]) if index else 0
+        return os.fsdecode(self.text[start : int(self.ends[index])].tobytes())
+
+    def joined(self, other: Names) -> Names:
+        """These names followed by others."""
+        ends = np.concatenate([self.ends, other.ends + len(self.text)])
+        return Names(np.concatenate([self.text, other.text]), ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +68,7 @@ class Records:
 
     def name(self, index: int) -> str:
         """The path of one image relative to the root, with "/"."""
-        start = int(self.name_ends[index - 1]) if index else 0
-        return os.fsdecode(self.names[start : int(self.name_ends[index])].tobytes())
+        return Names(self.names, self.name_ends)[index]
 
     def joined(self, other: Records) -> Records:
         """These records followed by others."""
@@ -57,15 +80,20 @@ class Records:
         return Records(**parts)
 
 
-class ImageDataset:
-    """One split of a data set on disk (see `neocog.data.dataset.Dataset`). Small to pickle."""
-
-    task = Task.DETECT
+class Recorded:
+    """One split of pictures whose truth is `Records` (see `neocog.data.dataset.Dataset`). Small to pickle."""
 
     def __init__(
-        self, root: Path, format: str, split: str, classes: Sequence[str], records: Records, report: Report
+        self,
+        root: Path,
+        format: str,
+        split: str,
+        classes: Sequence[str],
+        records: Records,
+        report: Report,
+        task: Task = Task.DETECT,
     ) -> None:
-        self.root, self.format, self.split = root, format, split
+        self.root, self.format, self.split, self.task = root, format, split, task
         self.name = root.resolve().name
         self.classes = tuple(classes)
         self.records, self.report = records, report
@@ -74,19 +102,19 @@ class ImageDataset:
         return len(self.records)
 
     def __getitem__(self, index: int) -> Sample:
-        """Image and truth. Raises DataError when the file cannot be read, or changed since it was opened."""
-        objects, path, size = self.objects(index), self.path(index), self.size(index)
-        image = read_image(path)
-        if image.shape[:2] != size:
-            was, now = f"{size[1]}x{size[0]}", f"{image.shape[1]}x{image.shape[0]}"
-            raise DataError(f"{printable(path)}: size changed from {was} to {now} (open the data again)")
-        return Sample(image, objects, Frame(original=size, size=size, source=str(path)))
+        """Image and truth. Raises DataError when the image cannot be read."""
+        return self._sample(index, self.pixels(index))
 
     def identity(self, index: int) -> str:
         """The image's path relative to the data set's folder."""
         return self.records.name(self._valid(index))
 
-    def path(self, index: int) -> Path:
+    def pixels(self, index: int) -> np.ndarray:
+        """(H, W, 3) uint8 RGB. Raises DataError `place: reason` when they cannot be read."""
+        raise NotImplementedError
+
+    def place(self, index: int) -> Path:
+        """What a message about the pixels of an image names."""
         return self.root / self.identity(index)
 
     def size(self, index: int) -> tuple[int, int]:
@@ -104,6 +132,11 @@ class ImageDataset:
             torch.from_numpy(records.ignore[span].copy()),
         )
 
+    def booked(self, index: int) -> tuple[int, list[int]]:
+        """How many annotations the report counts for an image, and the labels that it counts."""
+        labels = self.objects(index).labels.tolist()
+        return len(labels), labels
+
     def areas(self, index: int) -> np.ndarray:
         """(N,) float32: what COCO's size ranges go by: the mask's area where it is stated, else the box's."""
         return self.records.areas[self._span(index)]
@@ -111,12 +144,35 @@ class ImageDataset:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of names, sizes, classes and annotations."""
+        return self._digest().hexdigest()
+
+    def _digest(self) -> hashlib._Hash:
         digest = hashlib.sha256("\0".join(self.classes).encode())
+        if self.task is not Task.DETECT:
+            digest.update(f"\n{self.task.value}".encode())
         for f in fields(self.records):
             values = getattr(self.records, f.name)
             digest.update(f"\n{f.name} {values.shape}\n".encode())
             digest.update(np.ascontiguousarray(values, values.dtype.newbyteorder("<")).tobytes())
-        return digest.hexdigest()
+        return digest
+
+    def joined(self, other: Self, split: str) -> Self:
+        """These images followed by those of another split of the same data set; the books are added up."""
+        whole = copy(self)
+        whole.__dict__.pop("fingerprint", None)
+        whole.split, whole.records = split, self.records.joined(other.records)
+        whole.report = Report(f"{printable(self.root)}, {split}")
+        whole.report.merge(self.report)
+        whole.report.merge(other.report)
+        return whole
+
+    def _sample(self, index: int, image: np.ndarray) -> Sample:
+        """The picture with the truth that the task takes."""
+        frame = Frame(original=self.size(index), size=self.size(index), source=str(self.place(index)))
+        objects = self.objects(index)
+        if self.task is Task.CLASSIFY:
+            return Sample(image, None, frame, label=int(objects.labels[0]))
+        return Sample(image, objects, frame)
 
     def _valid(self, index: int) -> int:
         if not -len(self) <= index < len(self):
@@ -129,3 +185,27 @@ class ImageDataset:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "report": Report(self.report.name)}  # workers need no books
+
+
+class ImageDataset(Recorded):
+    """One whose pictures are files."""
+
+    def __getitem__(self, index: int) -> Sample:
+        """Image and truth. Raises DataError when the file cannot be read, or changed since it was opened."""
+        return self._sample(index, self.unchanged(index))
+
+    def path(self, index: int) -> Path:
+        return self.root / self.identity(index)
+
+    def pixels(self, index: int) -> np.ndarray:
+        return read_image(self.path(index))
+
+    def unchanged(self, index: int) -> np.ndarray:
+        """The pixels, if they are as many as when the data set was opened. Raises DataError."""
+        image, size = self.pixels(index), self.size(index)
+        if image.shape[:2] != size:
+            was, now = f"{size[1]}x{size[0]}", f"{image.shape[1]}x{image.shape[0]}"
+            raise DataError(
+                f"{printable(self.path(index))}: size changed from {was} to {now} (open the data again)"
+            )
+        return image

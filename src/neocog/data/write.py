@@ -1,4 +1,4 @@
-"""Writes a detection data set to a folder as VOC, COCO or YOLO, whatever it was before.
+"""Writes a data set to a folder in another format of its task, whatever it was before.
 
 A picture that comes from a file is copied byte for byte: nothing is lost by coding it again, and one that its
 EXIF turns is still turned when it is read, as its boxes expect. A generated picture becomes a PNG. Classes
@@ -16,21 +16,39 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, MaskDataset
 from neocog.data.decode import lose_undecodable
 from neocog.data.files import ORDER, SUFFIXES, is_image, printable, read_bytes, split_name
 from neocog.data.images import probe_image
-from neocog.data.records import ImageDataset
-from neocog.data.write_formats import WRITERS, Entry
+from neocog.data.open import READERS, find_format
+from neocog.data.records import Recorded
+from neocog.data.write_formats import Coco, Entry, Voc, Writer, Yolo
+from neocog.data.write_pixels import Folders, Masks
 from neocog.errors import DataError, UsageError
 from neocog.files import disk_errors
-from neocog.types import Objects
+from neocog.types import Objects, Task
 
-FORMATS = tuple(WRITERS)
+WRITERS: dict[str, type[Writer]] = {
+    "voc": Voc,
+    "coco": Coco,
+    "yolo": Yolo,
+    "masks": Masks,
+    "folders": Folders,
+}
+FORMATS = {
+    "voc": Task.DETECT,
+    "coco": Task.DETECT,
+    "yolo": Task.DETECT,
+    "masks": Task.SEGMENT,
+    "folders": Task.CLASSIFY,
+}
+"""What can be written, and the task whose truth it holds."""
+
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')  # not in a file's name on every system
 _MOST_BYTES = 200  # of a stem
 
@@ -71,24 +89,35 @@ def write_dataset(
         for split in splits:
             writer.folder(split).mkdir(parents=True, exist_ok=True)
         for done, ((split, index), name) in enumerate(names.items(), 1):
-            data = splits[split]
-            objects = _write_image(data, index, writer.folder(split) / name)
-            missing = writer.add(Entry(split, name, data.size(index), objects, _areas(data, index, objects)))
+            entry = _write_image(splits[split], index, split, name, writer)
+            missing = writer.add(entry)
             counts[split] += 1
-            boxes, left_out = boxes + len(objects) - missing, left_out + missing
+            boxes, left_out = boxes + len(entry.objects) - missing, left_out + missing
             if progress is not None:
                 progress(done, len(names))
         writer.finish(tuple(splits))
     return Written(len(names), boxes, left_out, counts)
 
 
+def check_source(source: str | Path, known: str | None, format: str) -> None:
+    """Raise DataError where `format` has no room for what a data set holds, as class folders for boxes."""
+    if format not in FORMATS or str(source).partition(":")[0] == "scenes":
+        return
+    found = find_format(Path(source), known, FORMATS[format])
+    if READERS[found].task is not FORMATS[format]:
+        others = ", ".join(name for name, task in FORMATS.items() if task is READERS[found].task)
+        raise DataError(
+            f"{printable(source)}: {READERS[found].what}, which {format} cannot hold (write {others})"
+        )
+
+
 def _readable(
     splits: Mapping[str, Dataset], names: dict[tuple[str, int], str], strict: bool
 ) -> dict[tuple[str, int], str]:
     """The names of pictures that decode. Nothing is written yet: too many that do not are an error."""
-    lost = {split: lose_undecodable(data) for split, data in splits.items() if isinstance(data, ImageDataset)}
+    lost = {split: lose_undecodable(data) for split, data in splits.items() if isinstance(data, Recorded)}
     for data in splits.values():
-        if isinstance(data, ImageDataset):
+        if isinstance(data, Recorded):
             data.report.judge(strict)
     return {use: name for use, name in names.items() if use[1] not in lost.get(use[0], ())}
 
@@ -100,8 +129,14 @@ def _checked(splits: Mapping[str, Dataset], target: Path, format: str) -> tuple[
         raise UsageError(f"format '{printable(format)}' cannot be written: did you mean '{nearest}'?")
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise UsageError(f"{printable(target)}: exists and is not an empty folder (choose another one)")
-    for split in splits:
+    for split, data in splits.items():
         _check_name(split, format)
+        if data.task is not FORMATS[format]:
+            others = ", ".join(name for name, task in FORMATS.items() if task is data.task)
+            raise DataError(
+                f"{data.name}: {data.format} data serve {data.task}, which {format} cannot hold "
+                f"(write {others})"
+            )
     tables = {data.classes for data in splits.values()}
     if len(tables) != 1:
         names = ", ".join(splits) or "none"
@@ -116,6 +151,8 @@ def _check_name(split: str, format: str) -> None:
     name = f"split '{printable(split)}'"
     if format == "yolo" and split not in ORDER:
         raise DataError(f"{name}: YOLO knows {', '.join(ORDER)} only (rename it, or write voc or coco)")
+    if format == "folders" and split not in ORDER:
+        raise DataError(f"{name}: class folders know {', '.join(ORDER)} only (rename it)")
     if format == "voc" and split_name(split.rpartition("_")[2]) in ORDER and "_" in split:
         raise DataError(f"{name}: VOC takes such a list for that of a class (rename it, or write coco)")
 
@@ -135,18 +172,25 @@ def _areas(data: Dataset, index: int, objects: Objects) -> np.ndarray:
     return areas
 
 
-def _write_image(data: Dataset, index: int, place: Path) -> Objects:
-    """Put one picture in its place, where it may be already (VOC: two splits that share it); its objects."""
+def _write_image(data: Dataset, index: int, split: str, name: str, writer: Writer) -> Entry:
+    """Put one picture in its place, where it may be already (VOC: two splits that share it); its truth."""
     source = _path(data, index)
-    if source is not None:
-        if not place.exists():
-            place.write_bytes(read_bytes(source))
-        return data.objects(index)
-    sample = data[index]
-    buffer = io.BytesIO()
-    Image.fromarray(sample.image).save(buffer, "PNG")
-    place.write_bytes(buffer.getvalue())
-    return data.objects(index) if sample.target is None else sample.target
+    sample = None if source is not None else data[index]
+    objects = data.objects(index) if sample is None or sample.target is None else sample.target
+    mask = None
+    if data.task is Task.SEGMENT:
+        masked = cast(MaskDataset, data)
+        mask = masked.mask(index) if sample is None or sample.mask is None else sample.mask
+    label = int(objects.labels[0]) if data.task is Task.CLASSIFY else None
+    place = writer.folder(split, label) / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if sample is not None:
+        buffer = io.BytesIO()
+        Image.fromarray(sample.image).save(buffer, "PNG")
+        place.write_bytes(buffer.getvalue())
+    elif source is not None and not place.exists():
+        place.write_bytes(read_bytes(source))
+    return Entry(split, name, data.size(index), objects, _areas(data, index, objects), mask)
 
 
 def _sources(splits: Mapping[str, Dataset]) -> Iterator[tuple[tuple[str, int], tuple[str, int], str, str]]:

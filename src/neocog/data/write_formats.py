@@ -1,6 +1,6 @@
 """How VOC, COCO and YOLO lay out a detection data set: where a picture goes, how its objects are written.
 
-All three offer the same: `folder` of a split's pictures, `add` for each of them, `finish` at the end. Lists
+All writers offer the same: `folder` of a split's pictures, `add` for each of them, `finish` at the end. Lists
 and tables are written last, so that a data set cut short does not look whole.
 """
 
@@ -30,6 +30,7 @@ class Entry:
     size: tuple[int, int]  # (height, width) as shown
     objects: Objects
     areas: np.ndarray  # (N,) square pixels
+    mask: np.ndarray | None = None  # (H, W) uint8 class of each pixel, 255 ignored
 
     @property
     def stem(self) -> str:
@@ -41,8 +42,8 @@ class Writer(Protocol):
 
     def __init__(self, target: Path, classes: Sequence[str]) -> None: ...
 
-    def folder(self, split: str) -> Path:
-        """Where the pictures of a split go."""
+    def folder(self, split: str, label: int | None = None) -> Path:
+        """Where the pictures of a split go; those of a class, where each has one."""
 
     def add(self, entry: Entry) -> int:
         """Write the objects of one picture; returns how many were left out."""
@@ -59,15 +60,11 @@ class Voc:
     """
 
     def __init__(self, target: Path, classes: Sequence[str]) -> None:
-        for name in classes:
-            if not name.isprintable() or not name.strip() or name != name.strip():
-                raise DataError(
-                    f"class {name!r}: VOC cannot hold a name that is blank, unprintable or padded (rename it)"
-                )
+        check_names(classes, "VOC")
         self._target, self._classes = target, classes
         self._stems: dict[str, list[str]] = defaultdict(list)
 
-    def folder(self, split: str) -> Path:
+    def folder(self, split: str, label: int | None = None) -> Path:
         return self._target / "JPEGImages"
 
     def add(self, entry: Entry) -> int:
@@ -86,15 +83,15 @@ class Voc:
             corners = {"xmin": x0 + 1, "ymin": y0 + 1, "xmax": x1, "ymax": y1}
             _put(ElementTree.SubElement(item, "bndbox"), **{key: _decimal(v) for key, v in corners.items()})
         ElementTree.indent(root)
-        _write(
+        write_text(
             self._target / "Annotations" / f"{entry.stem}.xml", ElementTree.tostring(root, "unicode") + "\n"
         )
         return 0
 
     def finish(self, splits: Sequence[str]) -> None:
         for split in splits:
-            _write(self._target / "ImageSets" / "Main" / f"{split}.txt", _lines(self._stems[split]))
-        _write(self._target / "classes.txt", _lines(self._classes))
+            write_text(self._target / "ImageSets" / "Main" / f"{split}.txt", lines_of(self._stems[split]))
+        write_text(self._target / "classes.txt", lines_of(self._classes))
 
 
 class Coco:
@@ -105,7 +102,7 @@ class Coco:
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
-    def folder(self, split: str) -> Path:
+    def folder(self, split: str, label: int | None = None) -> Path:
         return self._target / "images" / split
 
     def add(self, entry: Entry) -> int:
@@ -138,7 +135,7 @@ class Coco:
                 "categories": categories,
             }
             text = json.dumps(document, ensure_ascii=False) + "\n"
-            _write(self._target / "annotations" / f"instances_{split}.json", text)
+            write_text(self._target / "annotations" / f"instances_{split}.json", text)
 
 
 class Yolo:
@@ -150,7 +147,7 @@ class Yolo:
     def __init__(self, target: Path, classes: Sequence[str]) -> None:
         self._target, self._classes = target, classes
 
-    def folder(self, split: str) -> Path:
+    def folder(self, split: str, label: int | None = None) -> Path:
         return self._target / "images" / split
 
     def add(self, entry: Entry) -> int:
@@ -161,16 +158,22 @@ class Yolo:
         for (x0, y0, x1, y1), label in zip(boxes, labels, strict=True):
             values = (x0 + x1) / 2 / width, (y0 + y1) / 2 / height, (x1 - x0) / width, (y1 - y0) / height
             lines.append(" ".join([str(label), *(f"{value:.10g}" for value in values)]))
-        _write(self._target / "labels" / entry.split / f"{entry.stem}.txt", _lines(lines))
+        write_text(self._target / "labels" / entry.split / f"{entry.stem}.txt", lines_of(lines))
         return len(entry.objects) - len(boxes)
 
     def finish(self, splits: Sequence[str]) -> None:
         document: dict[str, Any] = {split: f"images/{split}" for split in splits}
         document["names"] = dict(enumerate(self._classes))
-        _write(self._target / "data.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
+        write_text(self._target / "data.yaml", yaml.safe_dump(document, sort_keys=False, allow_unicode=True))
 
 
-WRITERS: dict[str, type[Writer]] = {"voc": Voc, "coco": Coco, "yolo": Yolo}
+def check_names(classes: Sequence[str], format: str) -> None:
+    """Raise DataError for a class that a list of one name a line cannot hold."""
+    for name in classes:
+        if not name.isprintable() or not name.strip() or name != name.strip():
+            raise DataError(
+                f"class {name!r}: {format} cannot hold a blank, unprintable or padded name (rename it)"
+            )
 
 
 def _put(parent: ElementTree.Element, **texts: object) -> None:
@@ -184,10 +187,10 @@ def _decimal(value: float) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".")
 
 
-def _lines(texts: Sequence[str]) -> str:
+def lines_of(texts: Sequence[str]) -> str:
     return "".join(f"{text}\n" for text in texts)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")

@@ -8,7 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from neocog.data.files import ORDER, children, images_below, is_image, printable, read_lines, split_name
+from neocog.data.files import (
+    ORDER,
+    children,
+    holds_pictures,
+    images_below,
+    is_image,
+    printable,
+    read_lines,
+    split_name,
+)
 from neocog.data.places import one_place
 from neocog.data.yolo_config import Config, find_config, read_config
 from neocog.errors import DataError
@@ -63,7 +72,7 @@ def find_places(root: Path) -> dict[str, list[str]]:
     Raises DataError for two places of one split, as `val` and `valid`.
     """
     names = children(root)
-    if {"images", "labels"} <= set(names):
+    if {"images", "labels"} <= set(names) and not holds_pictures(root / "labels"):
         inner = [(_split(name), f"images/{name}") for name in children(root / "images")]
         inner = [(split, place) for split, place in inner if split and (root / place).is_dir()]
         lists = [(split, f"{split}.txt") for split in ORDER if f"{split}.txt" in names]
@@ -71,7 +80,8 @@ def find_places(root: Path) -> dict[str, list[str]]:
     inner = []
     for name in names:
         split = _split(name)
-        if split and {"images", "labels"} <= set(children(root / name)):
+        both = {"images", "labels"} <= set(children(root / name))
+        if split and both and not holds_pictures(root / name / "labels"):
             inner.append((split, f"{name}/images"))
         elif split and _labelled(root / name):
             inner.append((split, name))
