@@ -51,9 +51,10 @@ def test_by_hand() -> None:
 
 def test_of_several_objects_each_class_is_judged_by_its_own() -> None:
     truths = [truth((0, 0, 10, 10, 0), (20, 0, 30, 10, 1), (20, 0, 30, 8, 0))]
-    (cat, dog, _) = localization_accuracy(truths, [answer(1, 20.0, 0.0, 30.0, 10.0)], NAMES).classes
-    assert (cat.mean_iou, cat.corloc50, cat.localization_accuracy) == (pytest.approx(0.8), 1.0, 0.0)
-    assert (dog.mean_iou, dog.corloc50, dog.localization_accuracy) == (1.0, 1.0, 1.0)
+    rows = localization_accuracy(truths, [answer(1, 20.0, 0.0, 30.0, 10.0)], NAMES).per_class()
+    names = "mean_iou", "corloc50", "localization_accuracy"
+    assert [rows["cat"][name] for name in names] == [pytest.approx(0.8), 1.0, 0.0]
+    assert [rows["dog"][name] for name in names] == [1.0, 1.0, 1.0]
     result = localization_accuracy(truths, [answer(2, 20.0, 0.0, 30.0, 10.0)], NAMES)
     assert (result.mean_iou, result.localization_accuracy) == (1.0, 0.0)
 

@@ -40,7 +40,9 @@ class DenseClassifier(Protocol):
 
     backbone: Backbone
     head: DenseHead
-    options: HeadOptions
+
+    @property
+    def options(self) -> HeadOptions: ...
 
 
 class ConvolutionalClassifier(nn.Module):
