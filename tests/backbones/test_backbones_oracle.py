@@ -8,12 +8,22 @@ import pytest
 import torch
 from torch import nn
 
-from neocog.backbones import resnet, vgg
+from neocog.backbones import alexnet, resnet, vgg
 from neocog.backbones.weights import PUBLISHED, load_weights
 
 pytestmark = pytest.mark.oracle
 
 TAPS = {  # our map: torchvision's module
+    "alexnet": {
+        "conv1": "features.1",
+        "pool1": "features.2",
+        "conv2": "features.4",
+        "pool2": "features.5",
+        "conv3": "features.7",
+        "conv4": "features.9",
+        "conv5": "features.11",
+        "pool5": "features.12",
+    },
     "vgg16": {
         "conv1_2": "features.3",
         "pool3": "features.16",
@@ -56,7 +66,7 @@ def test_outputs_and_names_are_torchvisions(name: str, size: int, tmp_path: Path
     randomise(theirs)
     file = tmp_path / f"{name}.pth"
     torch.save(theirs.state_dict(), file)
-    ours = getattr(vgg if name == "vgg16" else resnet, name)(1000)
+    ours = getattr({"vgg16": vgg, "alexnet": alexnet}.get(name, resnet), name)(1000)
     assert list(ours.state_dict()) == list(theirs.state_dict())
     load_weights(name, ours.eval(), file)
     file.unlink()

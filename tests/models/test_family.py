@@ -6,12 +6,20 @@ import pytest
 import torch
 
 from neocog.defaults import BACKBONES
+from neocog.types import Task
 from neocog.zoo import MODELS, create
 
 
-def test_what_compare_trains_unasked() -> None:
-    family = [name for name, entry in MODELS.items() if entry.compared]
-    assert family == ["r-cnn", "fast-rcnn", "faster-rcnn", "r-fcn", "ssd", "yolo"]
+@pytest.mark.parametrize(
+    ("task", "names"),
+    [
+        (Task.DETECT, ["r-cnn", "fast-rcnn", "faster-rcnn", "r-fcn", "ssd", "yolo"]),
+        (Task.CLASSIFY, ["notes-pattern", "lenet5", "alexnet", "vgg16", "resnet18", "compact"]),
+        (Task.LOCALIZE, ["localizer"]),
+    ],
+)
+def test_what_compare_trains_unasked(task: Task, names: list[str]) -> None:
+    assert [name for name, entry in MODELS.items() if entry.task == task and entry.compared] == names
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -20,5 +28,6 @@ def test_every_model_is_built_on_every_backbone_it_names(name: str) -> None:
     for backbone in MODELS[name].backbones:
         with torch.device("meta"):
             model = create(name, 3, backbone)
-        assert sum(parameter.numel() for parameter in model.parameters()) > 100_000
+        assert sum(parameter.numel() for parameter in model.parameters()) > 0
+        assert model.task == MODELS[name].task
     assert set(MODELS[name].backbones) <= set(BACKBONES)

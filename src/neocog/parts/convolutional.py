@@ -40,7 +40,9 @@ class DenseClassifier(Protocol):
 
     backbone: Backbone
     head: DenseHead
-    options: HeadOptions
+
+    @property
+    def options(self) -> HeadOptions: ...
 
 
 class ConvolutionalClassifier(nn.Module):
@@ -59,9 +61,9 @@ class ConvolutionalClassifier(nn.Module):
         """`layers` make logits of the map `level`; `side`: the smallest pictures, pixels."""
         super().__init__()
         self.backbone, self.level, self.layers, self.side = backbone, level, layers, side
-        images = torch.empty(1, 3, side, side, device="meta")
-        shapes = shapes_of(self)
-        summary = summarize(self, images, lambda given: functional_call(self, shapes, (given,)))
+        with torch.inference_mode(False):  # in which a summary would not see operators one by one
+            shapes, images = shapes_of(self), torch.empty(1, 3, side, side, device="meta")
+            summary = summarize(self, images, lambda given: functional_call(self, shapes, (given,)))
         field = summary.rows[-1].field
         if field is None:
             raise UsageError(f"the cells of {type(backbone).__name__}'s {level} do not each see one window")
