@@ -40,6 +40,7 @@ WITHIN_A_LAYER = {
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "pictures"),
+    ("explain", "pictures"),
     ("plan", "train"),
     ("run", "plan"),
     ("run", "course"),
