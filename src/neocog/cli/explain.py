@@ -108,8 +108,20 @@ def explain(
     }
     write_atomic(out / "explanation.json", as_json(document))
     write_atomic(out / "index.html", _index(method, run, image, shown))
+    if method == "stages":
+        _save(_sheet(shown), out / "stages.png")
     write_json(document, json)
     print(f"pictures: {out / 'index.html'} has all {len(shown)}; each lies beside it", file=file)
+
+
+def _sheet(shown: list[Shown]) -> Image:
+    """Every picture under its title."""
+    from neocog.pictures.stages import sheet
+
+    numbered = enumerate(shown, 1)
+    return sheet(
+        [(f"{n} {_title(one)}", one.picture) for n, one in numbered if not isinstance(one.picture, str)]
+    )
 
 
 def _title(shown: Shown) -> str:

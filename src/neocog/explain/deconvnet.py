@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from neocog.errors import UsageError
 from neocog.explain.backward import Rule, back_project
-from neocog.explain.receptive import Field, receptive_field
+from neocog.explain.receptive import Field, field_of
 from neocog.explain.subject import Choices, Shown, Subject, chosen_level, chosen_unit, maps_of, with_images
 from neocog.pictures.maps import beside, signed_rgb, tile_sheet
 from neocog.pictures.stages import draw_boxes
@@ -85,7 +85,7 @@ def projections(subject: Subject, choices: Choices, rule: Rule) -> list[Shown]:
             f"{where} has no activation above 0 in this picture: there is nothing to project back"
         )
     back = project(subject, level, units, rule)
-    field = receptive_field(subject.backbone, level)
+    field = field_of(subject.backbone, level, subject.batch.sizes[0])
     return [_places(subject, level, units, field), *_pairs(subject, level, units, field, back, rule)]
 
 
@@ -103,14 +103,21 @@ def project(subject: Subject, level: str, units: list[Unit], rule: Rule) -> Tens
 
 
 def _places(subject: Subject, level: str, units: list[Unit], field: Field) -> Shown:
-    """The picture with a frame around what each unit sees."""
-    boxes = torch.tensor([field.box(unit.row, unit.column) for unit in units])
+    """The picture with the cell of each unit, and around it what the unit sees where that is not all."""
+    boxes = torch.tensor([field.cell(unit.row, unit.column) for unit in units])
     strengths = np.array([unit.activation for unit in units])
+    seen = f"{field.size:g} x {field.size:g} pixels of the network's input"
+    if field.size < min(subject.batch.sizes[0]):
+        around = torch.tensor([field.box(unit.row, unit.column) for unit in units])
+        boxes, strengths = torch.cat([boxes, around]), np.concatenate([strengths, strengths / 2])
+        seen += ", the larger frame"
+    else:
+        seen += ": all of it, or nearly"
     drawn = subject.frame.to_original(boxes).numpy()
     picture = draw_boxes(subject.pixels, drawn, strengths / strengths.max())
     caption = (
-        f"What the {len(units)} strongest units of {level} see: {field.size:g} x {field.size:g} pixels of "
-        f"the network's input, cut at its border; the stronger the unit, the less transparent."
+        f"The cells of the {len(units)} strongest units of {level}, the stronger the less transparent. Each "
+        f"sees {seen}."
     )
     return Shown("where", caption, picture, {"level": level, "field": field.size})
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
+from neocog.errors import UsageError
 from neocog.explain.subject import Choices, Shown, Subject, chosen_unit, maps_of
 from neocog.pictures.maps import map_sheet, signed_rgb, tile_sheet
 from neocog.zoo import known
@@ -61,19 +67,36 @@ def filters(subject: Subject, choices: Choices) -> list[Shown]:
 
     A colour filter is divided by the root mean square of its weights, so that 0 is grey and three times the
     RMS is black or white. BatchNorm is folded into the weights. Of deeper layers, those with kernels above
-    1x1, spread evenly, the filters and input channels with the largest weights are shown.
+    1x1, spread evenly, the filters and input channels with the largest weights are shown. Layers that the
+    model does not run are left out. Raises UsageError where there are none.
     """
+    with _Convolutions() as ran:
+        maps_of(subject.model, subject.batch)
     layers = [
-        (name, layer)
+        (name, layer.weight.float())
         for name, layer in subject.backbone.named_modules()
-        if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1
+        if isinstance(layer, nn.Conv2d) and max(layer.kernel_size) > 1 and id(layer.weight) in ran.weights
     ]
-    name, first = layers[0]
-    shown = [_colour_filters(name, first.weight.float())]
-    deeper = layers[1:]
-    count = min(LAYERS, len(deeper))
-    places = [round(one) for one in np.linspace(0, len(deeper) - 1, count)] if count else []
-    return shown + [_tiles(deeper[place][0], deeper[place][1].weight.float()) for place in places]
+    if not layers:
+        raise UsageError("the backbone has no convolution larger than 1x1: there are no filters to show")
+    first = [_colour_filters(*layers.pop(0))] if layers[0][1].shape[1] in (1, 3) else []
+    places = np.linspace(0, len(layers) - 1, min(LAYERS, len(layers)))
+    return first + [_tiles(*layers[round(place)]) for place in places]
+
+
+class _Convolutions(TorchFunctionMode):
+    """Notes which weights convolutions run with: a detector may leave a part of its backbone unused."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: set[int] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Sequence[type], args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is F.conv2d:
+            self.weights.add(id(args[1]))
+        return func(*args, **(kwargs or {}))
 
 
 def normalised(weight: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from neocog.errors import UsageError
 from neocog.explain.backward import Rectifiers
-from neocog.explain.receptive import Field, over_pixels, receptive_field
+from neocog.explain.receptive import Field, field_of, over_pixels
 from neocog.explain.scores import Finding, Look, look
 from neocog.explain.subject import Choices, Shown, Subject, chosen_level
 from neocog.pictures.maps import heated, signed_rgb
@@ -40,7 +40,7 @@ def gradcam(subject: Subject, choices: Choices) -> list[Shown]:
     shown = []
     for number, finding in enumerate(found.findings):
         level = _level(subject, found, finding, choices.level)
-        field = receptive_field(subject.backbone, level)
+        field = field_of(subject.backbone, level, subject.batch.sizes[0])
         cells = grad_cam(finding.score, found.maps[level])
         highest = float(cells.max())
         cells = cells / highest if highest > 0 else cells

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from PIL.Image import Resampling
 from torch import Tensor
 
 from neocog.explain.receptive import over_pixels
@@ -66,7 +67,7 @@ def heatmap_of(
     unit = f"probability of '{name}'"
     plain = Image.fromarray(coloured(cells.cpu().numpy(), 1.0, signed=False))
     scale = max(1, 384 // max(plain.size))
-    large = plain.resize((plain.width * scale, plain.height * scale), Image.Resampling.NEAREST)
+    large = plain.resize((plain.width * scale, plain.height * scale), Resampling.NEAREST)
     rows, columns = cells.shape
     record = {
         "class": name,
@@ -79,7 +80,7 @@ def heatmap_of(
     return [
         Shown(
             "overlay",
-            f"How probable '{name}' is around each place: {rows} x {columns} windows, {stride:g} pixels apart, "
+            f"How probable '{name}' is at each place: {rows} x {columns} windows, {stride:g} pixels apart, "
             f"bilinear between their centres; at most {float(cells.max()):.2f}, at x {x:.0f}, y {y:.0f}.",
             heated(pixels, heat, unit),
         ),
@@ -97,12 +98,12 @@ def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
     """The heat map of a class, of a classifier made convolutional, over the picture.
 
     The picture goes in as it is where it is larger than what the classifier learnt from; otherwise it is
-    enlarged first, until its shorter side is twice that.
+    enlarged first, until its shorter side is twice that. Raises UsageError for a classifier of one size.
     """
     from neocog.parts.convolutional import convolutionalized  # type: ignore[import-not-found, unused-ignore]
 
     network: Any = convolutionalized(subject.model)
-    pixels = _larger(subject.pixels, subject.size)
+    pixels = _larger(subject.pixels, network.side)
     images = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(subject.batch.images) / 255
     logits = network(images.contiguous(memory_format=torch.channels_last))[0]
     label = (
@@ -113,13 +114,11 @@ def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
     return heatmap_of(logits, network.stride, network.offset, pixels, subject.classes, label)
 
 
-def _larger(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The picture, or where it is not larger than `size` (height, width), an enlarged copy."""
+def _larger(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The picture, or where no side is longer than `side` pixels or one is shorter, an enlarged copy."""
     height, width = pixels.shape[:2]
-    if min(height, width) > max(size):
+    if min(height, width) >= side and max(height, width) > side:
         return pixels
-    scale = 2 * max(size) / min(height, width)
-    larger = Image.fromarray(pixels).resize(
-        (round(width * scale), round(height * scale)), Image.Resampling.BICUBIC
-    )
+    scale = 2 * side / min(height, width)
+    larger = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Resampling.BICUBIC)
     return np.asarray(larger)

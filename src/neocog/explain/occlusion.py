@@ -61,7 +61,7 @@ def occlusion(subject: Subject, choices: Choices) -> list[Shown]:
     whole = float(probability(subject.batch.images)[0])
     seen = _occlude_within(subject, probability, square, step)
     lost = ((whole - seen) / max(whole, 1e-12)).clamp(0, 1)
-    cells = Image.fromarray(coloured(seen.numpy(), 1.0, signed=False))
+    cells = Image.fromarray(coloured(1 - seen.numpy(), 1.0, signed=False))  # what is active: where it falls
     scale = max(1, 384 // max(cells.size))
     unit = f"probability of '{name}' with the square here"
     large = cells.resize((cells.width * scale, cells.height * scale), Image.Resampling.NEAREST)
@@ -86,7 +86,7 @@ def occlusion(subject: Subject, choices: Choices) -> list[Shown]:
             "probability",
             f"The probability of '{name}' with the centre of the square at each place, {step} pixels apart; "
             f"{whole:.2f} without it.",
-            stacked(large, scale_bar(1.0, unit, signed=False, width=large.width)),
+            stacked(large, scale_bar(1.0, unit, signed=False, width=large.width, ends=("1", "0"))),
             record,
         ),
     ]

@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from neocog.backbones.backbone import Backbone
+from neocog.errors import UsageError
 from neocog.explain.backward import LEAKY_RELUS, RELUS
 
 CELLS = 8
@@ -41,6 +42,11 @@ class Field:
         """x0 y0 x1 y1 of what a cell sees; may reach beyond the picture."""
         x, y = (self.offset + place * self.stride for place in (column, row))
         return x - self.size / 2, y - self.size / 2, x + self.size / 2, y + self.size / 2
+
+    def cell(self, row: int, column: int) -> tuple[float, float, float, float]:
+        """x0 y0 x1 y1 of a square of one stride about the middle of what a cell sees."""
+        x, y = (self.offset + place * self.stride for place in (column, row))
+        return x - self.stride / 2, y - self.stride / 2, x + self.stride / 2, y + self.stride / 2
 
 
 def over_pixels(
@@ -120,6 +126,15 @@ def receptive_field(backbone: Backbone, level: str) -> Field:
     centres = [(low + high) / 2 - (first + number) * stride for number, (low, high) in enumerate(seen)]
     size = max(high - low for low, high in seen)
     return Field(float(stride), sum(centres) / len(centres), float(size))
+
+
+def field_of(backbone: Backbone, level: str, size: tuple[int, int]) -> Field:
+    """`receptive_field`; for a network that takes pictures of one (height, width) alone, the whole of it."""
+    try:
+        return receptive_field(backbone, level)
+    except UsageError:
+        stride = float(backbone.strides[level])
+        return Field(stride, stride / 2, float(2 * max(size)))
 
 
 def _seen(backbone: Backbone, level: str, side: int) -> tuple[list[tuple[int, int]], int]:

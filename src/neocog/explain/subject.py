@@ -26,7 +26,6 @@ class Subject:
     batch: Batch  # of that picture alone, as the network wants it, on the model's device
     pixels: np.ndarray  # (H, W, 3) uint8: the picture itself
     classes: tuple[str, ...]
-    size: tuple[int, int]  # the (height, width) that the model's pictures are fitted into
 
     @property
     def frame(self) -> Frame:
@@ -70,7 +69,6 @@ class _Predictor(Protocol):
 
     model: Any
     classes: tuple[str, ...]
-    size: tuple[int, int]
     device: torch.device
 
     def prepare(self, image: np.ndarray) -> Batch:
@@ -80,7 +78,7 @@ class _Predictor(Protocol):
 def subject_of(predictor: _Predictor, pixels: np.ndarray) -> Subject:
     """A predictor and a picture (H, W, 3) uint8 RGB, of any size, as the start of an explanation."""
     batch = predictor.prepare(pixels).to(predictor.device).without_targets()
-    return Subject(predictor.model, batch, pixels, predictor.classes, predictor.size)
+    return Subject(predictor.model, batch, pixels, predictor.classes)
 
 
 def with_images(batch: Batch, images: Tensor) -> Batch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,7 @@ PLAIN = ("#f4f5f5", "#b9cbef", "#6f93df", "#2456c8", "#0f245c")
 SIGNED = ("#6d2c05", "#c2570c", "#f0a565", "#f4f5f5", "#8fabe6", "#2456c8", "#0f245c")
 """From the negative end to the positive one; 0 is neutral."""
 
+_GREY = "#a6a9ac"
 _GAP, _LABEL = 6, 15  # pixels between tiles; height of a tile's label
 
 
@@ -74,31 +76,16 @@ def tile_sheet(
     return canvas
 
 
-def scale_bar(limit: float, unit: str, *, signed: bool, width: int = 480) -> Image.Image:
-    """The colours from one end to the other, with numbers at 0 and the ends, and what they count."""
-    room, bar = 34, min(240, max(width // 3, 96))
-    font = _font(12)
+def scale_bar(
+    limit: float, unit: str, *, signed: bool, width: int = 480, ends: tuple[str, str] | None = None
+) -> Image.Image:
+    """The colours from one end to the other, with a number at each, and what they count.
+
+    `ends` stand in place of the numbers where the picture shows something turned round.
+    """
     low = -limit if signed else 0.0
-    ends = (
-        [(low, _number(low)), (0.0, "0"), (limit, _number(limit))]
-        if signed
-        else [(0.0, "0"), (limit, _number(limit))]
-    )
-    left = _GAP
-    first, last = font.getlength(ends[0][1]), font.getlength(ends[-1][1])
-    needed = left + first + 6 + bar + 6 + last + 12 + font.getlength(unit) + _GAP
-    canvas = Image.new("RGB", (max(width, int(needed) + 1), room), LIGHT["surface"])
-    pen = ImageDraw.Draw(canvas)
-    pen.text((left, 10), ends[0][1], fill=LIGHT["ink"], font=font)
-    start = round(left + first + 6)
-    values = np.linspace(low, limit, bar)[None].repeat(12, axis=0)
-    canvas.paste(Image.fromarray(coloured(values, limit, signed=signed)), (start, 11))
-    pen.rectangle((start - 1, 10, start + bar, 23), outline=LIGHT["axis"])
-    if signed:
-        pen.line((start + bar // 2, 24, start + bar // 2, 27), fill=LIGHT["axis"])
-    pen.text((start + bar + 6, 10), ends[-1][1], fill=LIGHT["ink"], font=font)
-    pen.text((start + bar + 6 + last + 12, 10), unit, fill=LIGHT["muted"], font=font)
-    return canvas
+    values = np.linspace(low, limit, 240)
+    return _bar(coloured(values, limit, signed=signed), ends or (_number(low), _number(limit)), unit, width)
 
 
 def heated(image: np.ndarray, heat: np.ndarray, unit: str) -> Image.Image:
@@ -106,25 +93,26 @@ def heated(image: np.ndarray, heat: np.ndarray, unit: str) -> Image.Image:
     height, width = image.shape[:2]
     nothing = np.zeros((0, 4)), np.zeros(0)
     picture = draw_boxes(image, *nothing, heat=heat, extent=(0, 0, width, height))
-    return stacked(picture, tint_bar(unit, picture.width))
+    grey, accent = np.array(_rgb(_GREY)), np.array(_rgb(LIGHT["accent"]))
+    share = 0.75 * np.linspace(0, 1, 240)[:, None]  # as `draw_boxes` tints
+    colours = ((1 - share) * grey + share * accent).round().astype(np.uint8)
+    return stacked(picture, _bar(colours, ("0", "1"), unit, picture.width))
 
 
-def tint_bar(unit: str, width: int) -> Image.Image:
-    """The scale of `heated`: grey to the accent, 0 to 1."""
-    font, bar = _font(12), min(240, max(width // 3, 96))
-    end = font.getlength("1")
-    needed = _GAP + 14 + bar + 6 + end + 12 + font.getlength(unit) + _GAP
-    canvas = Image.new("RGB", (max(width, int(needed) + 1), 34), LIGHT["surface"])
+def _bar(colours: np.ndarray, ends: tuple[str, str], unit: str, width: int) -> Image.Image:
+    """Colours (n, 3) between two numbers, and their unit; at least so wide that the text fits."""
+    font, length = _font(12), min(240, max(width // 3, 96))
+    low, high = (round(font.getlength(one)) for one in ends)
+    start = _GAP + low + 6
+    end = start + length + 7
+    needed = end + high + 12 + math.ceil(font.getlength(unit)) + _GAP
+    canvas = Image.new("RGB", (max(width, needed), 34), LIGHT["surface"])
     pen = ImageDraw.Draw(canvas)
-    pen.text((_GAP, 10), "0", fill=LIGHT["ink"], font=font)
-    share = np.linspace(0, 1, bar)[None, :, None].repeat(12, axis=0)
-    grey, accent = (
-        np.array(_rgb("#a6a9ac")),
-        np.array(_rgb("#a6a9ac")) * 0.25 + np.array(_rgb(LIGHT["accent"])) * 0.75,
-    )
-    canvas.paste(Image.fromarray((grey + share * (accent - grey)).round().astype(np.uint8)), (_GAP + 14, 11))
-    pen.text((_GAP + 14 + bar + 6, 10), "1", fill=LIGHT["ink"], font=font)
-    pen.text((_GAP + 14 + bar + 6 + end + 12, 10), unit, fill=LIGHT["muted"], font=font)
+    pen.rectangle((start - 1, 10, start + length, 23), outline=LIGHT["axis"])
+    row = colours[np.linspace(0, len(colours) - 1, length).round().astype(int)]
+    canvas.paste(Image.fromarray(row[None].repeat(12, axis=0)), (start, 11))
+    for x, text, ink in ((_GAP, ends[0], "ink"), (end, ends[1], "ink"), (end + high + 12, unit, "muted")):
+        pen.text((x, 10), text, fill=LIGHT[ink], font=font)
     return canvas
 
 
@@ -153,20 +141,15 @@ def beside(*pictures: Image.Image, side: int = 144) -> Image.Image:
 
 def _sized(tile: Image.Image, side: int) -> Image.Image:
     """The tile at `side` pixels: enlarged, cells staying visible, or shrunk smoothly."""
-    longer = max(tile.size)
-    if longer > side:
-        scale = side / longer
-        return tile.resize(
-            (max(1, round(tile.width * scale)), max(1, round(tile.height * scale))), Resampling.LANCZOS
-        )
-    scale = side / longer
+    scale = side / max(tile.size)
     size = max(1, round(tile.width * scale)), max(1, round(tile.height * scale))
-    return tile.resize(size, Resampling.NEAREST)
+    return tile.resize(size, Resampling.LANCZOS if scale < 1 else Resampling.NEAREST)
 
 
 def _number(value: float) -> str:
-    size = abs(value)
-    return tick_label(value, 10.0 ** np.floor(np.log10(size)) / 10 if size > 0 else None).replace("−", "-")
+    """Two digits, with a minus that Pillow's own font has."""
+    step = 10.0 ** math.floor(math.log10(abs(value))) / 10 if value else None
+    return tick_label(value, step).replace("−", "-")
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
