@@ -132,7 +132,8 @@ def _pairs(
     for unit, projection in zip(units, back, strict=True):
         x0, y0, x1, y1 = _cut(field.box(unit.row, unit.column), (height, width))
         values = projection[:, :height, :width].permute(1, 2, 0).cpu().numpy()
-        pixels = signed_rgb(values)
+        most = float(np.quantile(np.abs(values[y0:y1, x0:x1]), 0.999))
+        pixels = signed_rgb(values, most)
         pairs.append(
             beside(
                 Image.fromarray(seen[y0:y1, x0:x1]),
