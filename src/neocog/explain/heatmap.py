@@ -32,8 +32,9 @@ def peak(logits: Tensor, label: int, stride: float, offset: float) -> tuple[floa
     `stride`: pixels from cell to cell; `offset`: the centre of the first cell's window, in coordinates where
     pixel c covers [c, c + 1). The peak is the centre of a cell's window.
     """
-    cells = class_map(logits, label)
-    row, column = divmod(int(cells.argmax()), cells.shape[1])
+    others = torch.cat([logits[:label], logits[label + 1 :]]).float().logsumexp(dim=0)
+    odds = logits[label].float() - others  # in the order of the softmax, which near 1 has only ties
+    row, column = divmod(int(odds.argmax()), odds.shape[1])
     return offset + column * stride, offset + row * stride
 
 
