@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -13,6 +15,7 @@ from neocog.backbones.resnet import ResNet, resnet18, resnet50
 from neocog.backbones.vgg import VGG16
 from neocog.errors import UsageError
 from neocog.explain.receptive import Field, field_of, over_pixels, receptive_field
+from neocog.ops.summary import summarize
 
 # r_l = r + (k - 1) j, start_l = start + ((k - 1) / 2 - p) j, over the layers of each network; 0.5 is the
 # middle of the first pixel.
@@ -61,6 +64,16 @@ def test_the_field_is_what_can_change_the_cell() -> None:
         assert len(lit) > 0.5 * (x1 - x0) * (y1 - y0)
     p2 = receptive_field(network, "p2")
     assert p2.stride == 4 and p2.size > receptive_field(network, "p3").size
+
+
+@pytest.mark.parametrize("build", [VGG16, resnet18, lambda: resnet18(dilated=True)])
+def test_it_is_what_arithmetic_finds(build: Callable[[], Backbone]) -> None:
+    network = build()
+    for level in network.channels:
+        images = torch.rand(1, 3, 64, 64)
+        rows = summarize(network, images, lambda given, level=level: network(given, until=level).maps).rows  # type: ignore[misc]
+        known = [row.field for row in rows if row.field is not None][-1]
+        assert receptive_field(network, level) == Field(known.jump, known.start + 0.5, known.size)
 
 
 def test_a_cell_is_a_stride_wide_about_the_middle() -> None:

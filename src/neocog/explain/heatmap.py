@@ -94,7 +94,7 @@ def heatmap_of(
     ]
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
     """The heat map of a class, of a classifier made convolutional, over the picture.
 

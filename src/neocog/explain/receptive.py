@@ -2,7 +2,8 @@
 
 The network runs with every convolution and pooling replaced by a plain average over the same window, and
 nothing else in between. What then has a gradient is what can be seen at all, whatever the weights are, and
-whichever branches, strides and dilations it goes through.
+whichever branches, strides and dilations it goes through. `neocog.ops.summary` finds the same by arithmetic;
+it has no rule for the upsampling of a pyramid.
 """
 
 from __future__ import annotations
