@@ -33,7 +33,7 @@ def two_layers() -> SmallClassifier:
     weight[0, 0], weight[1, 1] = 1, 1
     model = SmallClassifier(Plain(weight, torch.tensor([-0.5, 0.0])), 2)
     model.scores.weight.data = torch.tensor([[2.0, -1.0], [0.0, 1.0]])[..., None, None]
-    model.scores.bias.data = torch.tensor([0.3, 0.0])
+    model.scores.bias = torch.nn.Parameter(torch.tensor([0.3, 0.0]))
     return model
 
 

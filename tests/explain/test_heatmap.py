@@ -10,13 +10,18 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.explain.heatmap import class_map, heat_over, heatmap_of, peak
+from neocog.explain.heatmap import class_map, heat_over, heatmap_of, log_odds, peak
 
 
 def test_the_class_map_is_the_softmax_over_classes() -> None:
     logits = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0))
     found = class_map(logits, 2)
     torch.testing.assert_close(found[1, 4], logits[:, 1, 4].exp()[2] / logits[:, 1, 4].exp().sum())
+
+
+def test_log_odds_are_those_of_the_softmax() -> None:
+    logits = torch.randn(4, 3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    torch.testing.assert_close(log_odds(logits, 1), torch.logit(logits.softmax(dim=0)[1]).float())
 
 
 @given(st.integers(0, 9), st.integers(0, 13), st.integers(1, 7), st.integers(1, 8))
@@ -48,14 +53,15 @@ def test_the_picture_names_the_most_probable_class() -> None:
     logits = torch.zeros(3, 4, 6)
     logits[2, 1, 3] = 9
     pixels = np.full((100, 140, 3), 200, np.uint8)
-    overlay, cells = heatmap_of(logits, 20, 20, pixels, ("a", "b", "c"))
+    overlay, cells, odds = heatmap_of(logits, 20, 20, pixels, ("a", "b", "c"))
     assert cells.record["class"] == "c" and cells.record["peak"] == [80, 40]
+    assert odds.name == "odds"
     assert "'c'" in overlay.caption and "x 80, y 40" in overlay.caption
     shades = np.asarray(overlay.picture).astype(int)
     scale = 384 // 100 + 1
     blue = shades[..., 2] - shades[..., 0]
     assert blue[40 * scale, 80 * scale] > 100 and blue[90 * scale, 10 * scale] < 60
-    chosen, _ = heatmap_of(logits, 20, 20, pixels, ("a", "b", "c"), label=0)
+    chosen, *_ = heatmap_of(logits, 20, 20, pixels, ("a", "b", "c"), label=0)
     assert "'a'" in chosen.caption
 
 

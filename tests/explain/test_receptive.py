@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
-from neocog.backbones.resnet import ResNet, resnet18, resnet50
+from neocog.backbones.resnet import resnet18, resnet50
 from neocog.backbones.vgg import VGG16
 from neocog.errors import UsageError
 from neocog.explain.receptive import Field, field_of, over_pixels, receptive_field
@@ -41,7 +41,7 @@ def test_vgg(level: str) -> None:
 
 
 @pytest.mark.parametrize(("build", "sizes"), [(resnet18, RESNET18), (resnet50, RESNET50)])
-def test_resnets(build: type[ResNet], sizes: dict[str, int]) -> None:
+def test_resnets(build: Callable[[], Backbone], sizes: dict[str, int]) -> None:
     network = build()
     for level, size in sizes.items():
         assert receptive_field(network, level) == Field(network.strides[level], 0.5, size)

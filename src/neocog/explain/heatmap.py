@@ -26,14 +26,19 @@ def class_map(logits: Tensor, label: int) -> Tensor:
     return logits.float().softmax(dim=0)[label]
 
 
+def log_odds(logits: Tensor, label: int) -> Tensor:
+    """ln p / (1 - p) of the probability p of one class, (h, w), from logits (K, h, w) of two or more."""
+    others = torch.cat([logits[:label], logits[label + 1 :]]).float()
+    return logits[label].float() - others.logsumexp(dim=0)
+
+
 def peak(logits: Tensor, label: int, stride: float, offset: float) -> tuple[float, float]:
     """x and y, in pixels of the picture, where a class of logits (K, h, w) is most probable.
 
     `stride`: pixels from cell to cell; `offset`: the centre of the first cell's window, in coordinates where
     pixel c covers [c, c + 1). The peak is the centre of a cell's window.
     """
-    others = torch.cat([logits[:label], logits[label + 1 :]]).float().logsumexp(dim=0)
-    odds = logits[label].float() - others  # in the order of the softmax, which near 1 has only ties
+    odds = log_odds(logits, label)  # in the order of the softmax, which near 1 has only ties
     row, column = divmod(int(odds.argmax()), odds.shape[1])
     return offset + column * stride, offset + row * stride
 
@@ -66,10 +71,8 @@ def heatmap_of(
     x, y = peak(logits, label, stride, offset)
     heat = heat_over(logits, label, stride, offset, pixels.shape[:2]).clamp(0, 1).cpu().numpy()
     unit = f"probability of '{name}'"
-    plain = Image.fromarray(coloured(cells.cpu().numpy(), 1.0, signed=False))
-    scale = max(1, 384 // max(plain.size))
-    large = plain.resize((plain.width * scale, plain.height * scale), Resampling.NEAREST)
     rows, columns = cells.shape
+    odds = log_odds(logits, label).cpu().numpy()
     record = {
         "class": name,
         "highest": float(cells.max()),
@@ -88,10 +91,23 @@ def heatmap_of(
         Shown(
             "cells",
             f"The same {rows} x {columns} windows as the network gives them.",
-            stacked(large, scale_bar(1.0, unit, signed=False, width=large.width)),
+            _cells(cells.cpu().numpy(), 1.0, unit, signed=False),
             record,
         ),
+        Shown(
+            "odds",
+            "The same as log odds ln p / (1 - p), which tell windows apart whose probability is about 0 or 1.",
+            _cells(odds, float(np.abs(odds).max()), f"log odds of '{name}'", signed=True),
+        ),
     ]
+
+
+def _cells(values: np.ndarray, limit: float, unit: str, *, signed: bool) -> Image.Image:
+    """A map (h, w) in large cells over its scale."""
+    plain = Image.fromarray(coloured(values, limit, signed=signed))
+    scale = max(1, 384 // max(plain.size))
+    large = plain.resize((plain.width * scale, plain.height * scale), Resampling.NEAREST)
+    return stacked(large, scale_bar(limit, unit, signed=signed, width=large.width))
 
 
 @torch.no_grad()
