@@ -31,7 +31,6 @@ from neocog.zoo import MODELS, create
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 BACKBONES: dict[str, Any] = {
     "vgg16": VGG16,
-    "vgg16 with switches": lambda: VGG16(ceil_mode=True, switches=True),
     "resnet18": resnet18,
     "compact": compact,
     "darknet": lambda: Darknet(((3, 8, 2), None, (3, 12, 1), None, (3, 12, 2))),
@@ -51,6 +50,12 @@ def built(name: str) -> Backbone:
 def test_every_method_on_every_backbone(backbone: str, method: str) -> None:
     subject = subject_of(SmallClassifier(built(backbone), 3), NOISE)
     check(explained(subject, method, Choices()))
+
+
+def test_poolings_that_return_switches() -> None:
+    torch.manual_seed(0)
+    subject = subject_of(SmallClassifier(VGG16(ceil_mode=True, switches=True), 3), NOISE)
+    check(explained(subject, "guided", Choices()))
 
 
 @pytest.mark.parametrize("task", [Task.LOCALIZE, Task.SEGMENT])

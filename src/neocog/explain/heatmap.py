@@ -96,7 +96,7 @@ def heatmap_of(
         ),
         Shown(
             "odds",
-            "The same as log odds ln p / (1 - p), which tell windows apart whose probability is about 0 or 1.",
+            "The same as log odds ln p / (1 - p), which tell windows apart that are all about 0 or 1.",
             _cells(odds, float(np.abs(odds).max()), f"log odds of '{name}'", signed=True),
         ),
     ]
