@@ -99,7 +99,7 @@ def test_a_predictor_that_has_answered_can_be_explained() -> None:
         ("heatmap", Task.DETECT, "stages, features, filters"),
         ("stages", Task.CLASSIFY, "heatmap"),
         ("stages", Task.SEGMENT, "occlusion, invariance would"),
-        ("gradcam", Task.RECONSTRUCT, "none would"),
+        ("gradcam", Task.RECONSTRUCT, "features, filters, deconvnet, guided, invariance would"),
     ],
 )
 def test_a_method_that_does_not_suit_says_what_would(method: str, task: Task, suits: str) -> None:

@@ -27,15 +27,18 @@ class Method:
     summary: str
 
 
+EVERY = tuple(Task)
+"""What has a backbone: all tasks."""
+
 METHODS: Mapping[str, Method] = {
     "stages": Method(shown_stages, (Task.DETECT,), "anchors or cells, proposals, scores, suppression"),
-    "features": Method(features, SCORED, "the maps of the backbone"),
-    "filters": Method(filters, SCORED, "the weights of its convolutions"),
-    "deconvnet": Method(deconvnet, SCORED, "units projected back to pixels"),
-    "guided": Method(guided, SCORED, "the same by guided back-propagation"),
+    "features": Method(features, EVERY, "the maps of the backbone"),
+    "filters": Method(filters, EVERY, "the weights of its convolutions"),
+    "deconvnet": Method(deconvnet, EVERY, "units projected back to pixels"),
+    "guided": Method(guided, EVERY, "the same by guided back-propagation"),
     "gradcam": Method(gradcam, SCORED, "which cells raise a score"),
     "occlusion": Method(occlusion, SCORED, "what hiding a part costs"),
-    "invariance": Method(invariance, SCORED, "the change of maps under shifts"),
+    "invariance": Method(invariance, EVERY, "the change of maps under shifts"),
     "heatmap": Method(heatmap, (Task.CLASSIFY,), "a class over a larger picture"),
 }
 
@@ -50,5 +53,6 @@ def require_suits(method: str, task: Task) -> None:
     """Raise UsageError, naming what suits, unless the method suits models of this task."""
     if task not in METHODS[method].tasks:
         suits = [name for name, one in METHODS.items() if task in one.tasks]
-        what = ", ".join(suits) if suits else "none"
-        raise UsageError(f"--method {method} does not suit a model of the task '{task.value}': {what} would")
+        raise UsageError(
+            f"--method {method} does not suit a model of the task '{task.value}': {', '.join(suits)} would"
+        )
