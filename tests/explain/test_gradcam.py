@@ -15,12 +15,13 @@ from neocog.backbones.compact import compact
 from neocog.backbones.resnet import resnet18
 from neocog.errors import UsageError
 from neocog.explain.backward import Rectifiers
+from neocog.explain.deconvnet import strongest_units
 from neocog.explain.gradcam import grad_cam, gradcam
 from neocog.explain.scores import look, probability_of
-from neocog.explain.subject import Choices, Subject
+from neocog.explain.subject import Choices, Subject, margin_of
 from neocog.models.rcnn import RCNN
 from neocog.testing import FULL, make_batch
-from neocog.types import Task
+from neocog.types import Batch, Task
 from neocog.zoo import MODELS, create
 
 DETECTORS = [name for name, entry in MODELS.items() if entry.task == Task.DETECT]
@@ -62,6 +63,29 @@ def test_the_score_is_the_logit_before_softmax() -> None:
     assert best.probability == pytest.approx(float(logits.softmax(0).max()))
     other = look(subject, "class 1").findings[0]
     assert other.label == 1 and other.score == logits[1]
+
+
+class Margined(SmallClassifier):
+    """It puts 6 pixels of grey around its pictures first, as FCN puts 100."""
+
+    def forward(self, batch: Batch) -> Any:
+        return super().forward(replace(batch, images=F.pad(batch.images, (6, 6, 6, 6), value=0.5)))
+
+
+margin_of.register(Margined, lambda model: 6)
+
+
+def test_a_margin_moves_the_cells() -> None:
+    """The brightest pixel is where the map is highest, in pixels of the picture without its margin."""
+    plain = two_layers()
+    model = Margined(plain.backbone, 2)
+    model.scores = plain.scores
+    pixels = np.zeros((20, 30, 3), np.uint8)
+    pixels[4, 21] = (255, 0, 0)
+    shown = gradcam(subject_of(model, pixels, 2), Choices(label="class 0"))
+    assert shown[0].record["peak"] == [21.5, 4.5]
+    units = strongest_units(model(subject_of(model, pixels, 2).batch).features.maps["conv"][0])
+    assert (units[0].row, units[0].column) == (10, 27)
 
 
 def test_with_a_mean_over_the_map_it_is_the_class_activation_map() -> None:

@@ -17,7 +17,16 @@ from torch.nn import functional as F
 from neocog.errors import UsageError
 from neocog.explain.backward import Rule, back_project
 from neocog.explain.receptive import Field, field_of
-from neocog.explain.subject import Choices, Shown, Subject, chosen_level, chosen_unit, maps_of, with_images
+from neocog.explain.subject import (
+    Choices,
+    Shown,
+    Subject,
+    chosen_level,
+    chosen_unit,
+    maps_of,
+    margin_of,
+    with_images,
+)
 from neocog.pictures.maps import beside, signed_rgb, tile_sheet
 from neocog.pictures.stages import draw_boxes
 
@@ -85,7 +94,7 @@ def projections(subject: Subject, choices: Choices, rule: Rule) -> list[Shown]:
             f"{where} has no activation above 0 in this picture: there is nothing to project back"
         )
     back = project(subject, level, units, rule)
-    field = field_of(subject.backbone, level, subject.batch.sizes[0])
+    field = field_of(subject.backbone, level, subject.batch.sizes[0], margin_of(subject.model))
     return [_places(subject, level, units, field), *_pairs(subject, level, units, field, back, rule)]
 
 

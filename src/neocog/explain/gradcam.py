@@ -17,7 +17,7 @@ from neocog.errors import UsageError
 from neocog.explain.backward import Rectifiers
 from neocog.explain.receptive import Field, field_of, over_pixels
 from neocog.explain.scores import Finding, Look, look
-from neocog.explain.subject import Choices, Shown, Subject, chosen_level
+from neocog.explain.subject import Choices, Shown, Subject, chosen_level, margin_of
 from neocog.pictures.maps import heated, signed_rgb
 
 
@@ -40,7 +40,7 @@ def gradcam(subject: Subject, choices: Choices) -> list[Shown]:
     shown = []
     for number, finding in enumerate(found.findings):
         level = _level(subject, found, finding, choices.level)
-        field = field_of(subject.backbone, level, subject.batch.sizes[0])
+        field = field_of(subject.backbone, level, subject.batch.sizes[0], margin_of(subject.model))
         cells = grad_cam(finding.score, found.maps[level])
         highest = float(cells.max())
         cells = cells / highest if highest > 0 else cells

@@ -9,7 +9,7 @@ it has no rule for the upsampling of a pyramid.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -129,13 +129,17 @@ def receptive_field(backbone: Backbone, level: str) -> Field:
     return Field(float(stride), sum(centres) / len(centres), float(size))
 
 
-def field_of(backbone: Backbone, level: str, size: tuple[int, int]) -> Field:
-    """`receptive_field`; for a network that takes pictures of one (height, width) alone, the whole of it."""
+def field_of(backbone: Backbone, level: str, size: tuple[int, int], margin: int = 0) -> Field:
+    """`receptive_field`; for a network that takes pictures of one (height, width) alone, the whole of it.
+
+    `margin`: pixels that were put around the picture before the backbone saw it.
+    """
     try:
-        return receptive_field(backbone, level)
+        field = receptive_field(backbone, level)
     except UsageError:
         stride = float(backbone.strides[level])
-        return Field(stride, stride / 2, float(2 * max(size)))
+        field = Field(stride, stride / 2, float(2 * max(size)))
+    return replace(field, offset=field.offset - margin)
 
 
 def _seen(backbone: Backbone, level: str, side: int) -> tuple[list[tuple[int, int]], int]:

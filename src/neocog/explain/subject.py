@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from typing import Any, Protocol
 
 import numpy as np
@@ -103,6 +104,12 @@ def maps_of(model: Any, batch: Batch) -> Features:
         return model.backbone(batch.images, until=model.options.level)
     features: Features = model(batch).features
     return features
+
+
+@singledispatch
+def margin_of(model: Any) -> int:
+    """Pixels that the model puts around its pictures before its backbone sees them, by its type."""
+    return 0
 
 
 def chosen_level(backbone: Backbone, level: str | None, levels: Sequence[str]) -> str:
