@@ -46,6 +46,8 @@ WITHIN_A_LAYER = {
     ("predict", "predictions"),
     ("predictions", "pictures"),
     ("evaluate", "judging"),
+    ("predict", "pictures"),
+    ("explain", "pictures"),
     ("plan", "train"),
     ("run", "plan"),
     ("run", "course"),

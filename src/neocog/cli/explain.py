@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -24,16 +25,23 @@ from neocog.cli.training import OutOption, OverwriteOption
 from neocog.files import disk_errors, write_atomic
 
 if TYPE_CHECKING:
-    import numpy as np
     from PIL.Image import Image
 
-    from neocog.explain.stages import Stage
-    from neocog.predict import Predictor
-    from neocog.types import Batch
+    from neocog.explain.subject import Shown
 
-METHODS = ("stages",)
+METHODS = (
+    "stages",
+    "features",
+    "filters",
+    "deconvnet",
+    "guided",
+    "gradcam",
+    "occlusion",
+    "invariance",
+    "heatmap",
+)
 
-EXAMPLE = "Example: neocog explain runs/first photo.jpg --method stages --out runs/first/stages"
+EXAMPLE = "Example: neocog explain runs/first photo.jpg --method gradcam --out runs/first/gradcam"
 
 
 def explain(
@@ -43,6 +51,17 @@ def explain(
     method: Annotated[
         str, typer.Option("--method", metavar="NAME", help=f"What to show: {', '.join(METHODS)}.")
     ] = "stages",
+    level: Annotated[
+        str | None,
+        typer.Option("--level", metavar="NAME", help="A map of the backbone (default: suits the method)."),
+    ] = None,
+    unit: Annotated[
+        int | None, typer.Option("--unit", metavar="CHANNEL", help="One channel of that map.")
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option("--label", metavar="CLASS", help="The class to explain (default: what is found)."),
+    ] = None,
     conf: Annotated[
         float,
         typer.Option("--conf", min=0.0, max=1.0, metavar="X", help="Lowest score of what is shown as found."),
@@ -52,11 +71,16 @@ def explain(
     device: DeviceOption = "auto",
     json: JsonOption = None,
 ) -> None:
-    """Look inside. `stages`: anchors or cells, proposals, scores, before and after suppression."""
+    """Look inside.
+
+    `stages`: anchors or cells, proposals, scores, suppression. `features`, `filters`: maps and weights.
+    `deconvnet`, `guided`: units projected back to pixels. `gradcam`, `occlusion`: what a score depends on.
+    `invariance`: the change of maps under shifts. `heatmap`: a classifier over a larger picture.
+    """
     from neocog.cli.progress import show_download
     from neocog.data.images import read_image
-    from neocog.explain.stages import stages
-    from neocog.pictures.stages import sheet
+    from neocog.explain.methods import explained, require_suits
+    from neocog.explain.subject import Choices, subject_of
     from neocog.predict import load
     from neocog.zoo import known
 
@@ -65,67 +89,69 @@ def explain(
     use_threads(threads)
     file = output(json)
     predictor = load(run, find_device(device), "f32", progress=show_download(file))
-    pixels = read_image(image)
-    batch = predictor.prepare(pixels).to(predictor.device)
-    found = stages(predictor.model, batch, conf)
+    require_suits(method, predictor.model.task)
+    subject = subject_of(predictor, read_image(image))
+    shown = explained(subject, method, Choices(level, unit, label, conf))
     prepare_out(out, overwrite=overwrite)
-    drawn: list[tuple[str, Image]] = []
     records: list[dict[str, Any]] = []
-    for number, stage in enumerate(found, 1):
-        picture = _draw(stage, pixels, batch, predictor, named=number == len(found))
-        name = f"{number}-{stage.name.replace(' ', '-')}.png"
-        _save(picture, out / name)
-        drawn.append((f"{number} {stage.name}: {stage.total}", picture))
-        records.append(_record(stage, batch, predictor) | {"drawn": name})
-        print(f"{number} {stage.name}, {stage.total}: {stage.caption}", file=file)
-    _save(sheet(drawn), out / "stages.png")
+    for number, one in enumerate(shown, 1):
+        name = _file_name(number, one)
+        _save(one.picture, out / name)
+        records.append({"name": one.name, "caption": one.caption, **one.record, "drawn": name})
+        print(f"{number} {_title(one)}: {one.caption}", file=file)
     document = {
         "model": str(run),
         "source": str(image),
         "method": method,
         "conf": conf,
-        "stages": records,
+        "stages" if method == "stages" else "pictures": records,
     }
     write_atomic(out / "explanation.json", as_json(document))
+    write_atomic(out / "index.html", _index(method, run, image, shown))
+    if method == "stages":
+        _save(_sheet(shown), out / "stages.png")
     write_json(document, json)
-    print(f"pictures: {out / 'stages.png'} and one of each stage beside it", file=file)
+    print(f"pictures: {out / 'index.html'} has all {len(shown)}; each lies beside it", file=file)
 
 
-def _draw(stage: Stage, pixels: np.ndarray, batch: Batch, predictor: Predictor, named: bool) -> Image:
-    """The stage over the picture as it is; `named`: with classes and scores, as an answer is drawn."""
-    import torch
+def _sheet(shown: list[Shown]) -> Image:
+    """Every picture under its title."""
+    from neocog.pictures.stages import sheet
 
-    from neocog.pictures.draw import draw_detections
-    from neocog.pictures.stages import draw_boxes
-    from neocog.types import Detections
-
-    frame, labels = batch.frames[0], stage.labels
-    if named and labels is not None:
-        answer = Detections(frame.to_original(stage.boxes), stage.scores, labels)
-        return draw_detections(pixels, answer, predictor.classes, threshold=0.0)
-    heat, extent = None, []
-    if stage.heat is not None:
-        heat = stage.heat.values.numpy()
-        covered = torch.tensor([[0.0, 0.0, stage.heat.extent[1], stage.heat.extent[0]]])
-        extent = frame.from_input(covered)[0].tolist()
-    boxes = frame.from_input(stage.boxes).numpy()
-    return draw_boxes(
-        pixels, boxes, stage.scores.numpy(), None if labels is None else labels.numpy(), heat, extent
+    numbered = enumerate(shown, 1)
+    return sheet(
+        [(f"{n} {_title(one)}", one.picture) for n, one in numbered if not isinstance(one.picture, str)]
     )
 
 
-def _record(stage: Stage, batch: Batch, predictor: Predictor) -> dict[str, Any]:
-    """The stage as plain values, boxes in pixels of the picture."""
-    shown = zip(batch.frames[0].from_input(stage.boxes).tolist(), stage.scores.tolist(), strict=True)
-    boxes: list[dict[str, Any]] = [{"box": box, "score": score} for box, score in shown]
-    if stage.labels is not None:
-        for record, label in zip(boxes, stage.labels.tolist(), strict=True):
-            record["name"] = predictor.classes[label]
-    return {"name": stage.name, "caption": stage.caption, "boxes": stage.total, "shown": boxes}
+def _title(shown: Shown) -> str:
+    """Its name, and of a stage how many boxes it has."""
+    count = shown.record.get("boxes")
+    return shown.name if count is None else f"{shown.name}, {count}"
 
 
-def _save(picture: Image, path: Path) -> None:
-    encoded = io.BytesIO()
-    picture.save(encoded, "PNG")
+def _file_name(number: int, shown: Shown) -> str:
+    """Such as `03-map-1.png`; characters that a file system may refuse become dashes."""
+    safe = re.sub(r"[^\w.-]+", "-", shown.name).strip("-.") or "picture"
+    return f"{number:02d}-{safe[:60]}.{'svg' if isinstance(shown.picture, str) else 'png'}"
+
+
+def _index(method: str, run: Path, image: Path, shown: list[Shown]) -> str:
+    """One page with every picture over its caption."""
+    from neocog.pictures.report import Page
+
+    page = Page(f"{method} of {image.name}", f"The model in {run}.")
+    for number, one in enumerate(shown, 1):
+        page.heading(f"{number} {_title(one)}").figure(one.picture, one.name, one.caption)
+    return page.render()
+
+
+def _save(picture: Image | str, path: Path) -> None:
+    if isinstance(picture, str):
+        data = picture.encode()
+    else:
+        encoded = io.BytesIO()
+        picture.save(encoded, "PNG")
+        data = encoded.getvalue()
     with disk_errors(path):
-        path.write_bytes(encoded.getvalue())
+        path.write_bytes(data)
