@@ -18,6 +18,7 @@ from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
+from neocog.models.fcn import FCNOptions
 from neocog.models.fpn import FPNOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
@@ -273,4 +274,21 @@ def _compact_regions(side: int) -> RegionOptions:
     small = side <= SMALL
     return RegionOptions(
         samples=32 if small else 48, positive_share=0.5 if small else 0.33, score=0.01, nms=0.5
+    )
+
+
+def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
+    """Scores down to stride `finest`: 32, 16 or 8 pixels."""
+    compact_like = backbone == "compact"
+    levels = {
+        "compact": ("c4", "c4", "c3"),
+        "vgg16": ("pool5", "pool4", "pool3"),
+        "thin": ("pool5", "pool4", "pool3"),
+    }.get(backbone, ("layer4", "layer3", "layer2"))
+    return FCNOptions(
+        level=levels[0],
+        skips=levels[1 : {32: 1, 16: 2, 8: 3}[finest]],
+        dense=4096 if backbone == "vgg16" else 0,
+        extra=192 if compact_like else 0,
+        between=backbone in ("vgg16", "thin"),
     )

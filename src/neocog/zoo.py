@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from neocog.defaults import (
     BACKBONES,
     fast_rcnn_options,
     faster_rcnn_options,
+    fcn_options,
     fpn_options,
     rcnn_options,
     rfcn_options,
@@ -25,6 +27,7 @@ from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
+from neocog.models.fcn import FCN, fcn_stages
 from neocog.models.fpn import FPN
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
@@ -102,6 +105,20 @@ class ModelEntry:
     leave to the data filled in. They are part of a run, so its model needs no data from then on."""
     sizes: Callable[[Any, tuple[int, int]], tuple[tuple[int, int], ...]] = _one_size
     """Options, (height, width) of the input -> those that it trains at; one is drawn every few steps."""
+
+
+def _fcn(finest: int, summary: str) -> ModelEntry:
+    return ModelEntry(
+        Task.SEGMENT,
+        FCN,
+        partial(fcn_options, finest=finest),
+        tuple(name for name in BACKBONES if name != "darknet"),
+        "Long et al. 2015, arXiv:1411.4038",
+        summary,
+        variant="trunk",
+        compared=False,
+        stages=fcn_stages,
+    )
 
 
 MODELS: dict[str, ModelEntry] = {
@@ -182,6 +199,9 @@ MODELS: dict[str, ModelEntry] = {
         compared=False,  # it needs label vectors
         suit=lambda options, classes, data, size: with_vectors(options, classes, data),
     ),
+    "fcn-32s": _fcn(32, "every cell of the last map scored, and the scores enlarged"),
+    "fcn-16s": _fcn(16, "the same, with the scores of a map of stride 16 added"),
+    "fcn-8s": _fcn(8, "the same, with those of a map of stride 8 added too"),
 }
 
 

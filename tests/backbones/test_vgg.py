@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.backbones.vgg import VGG16, vgg16
+from neocog.backbones.vgg import VGG, thin, vgg16
 from neocog.errors import UsageError
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture(scope="module")
-def backbone() -> VGG16:
+def backbone() -> VGG:
     torch.manual_seed(0)
     return vgg16(switches=True).eval()
 
