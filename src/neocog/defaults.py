@@ -15,7 +15,8 @@ from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
 from neocog.backbones.darknet import darknet
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
-from neocog.backbones.vgg import vgg16
+from neocog.backbones.vgg import thin, vgg16
+from neocog.models.deconvnet import DeconvNetOptions
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.fcn import FCNOptions
@@ -50,7 +51,8 @@ class BackboneEntry:
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
     variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
-    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own."""
+    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own.
+    `switches`: with BatchNorm, and the switches of its poolings."""
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
@@ -84,6 +86,17 @@ BACKBONES: dict[str, BackboneEntry] = {
         dropout=0.5,
         pretrain=True,
         pyramid=("conv3_3", "conv4_3", "conv5_3", "pool5"),
+        variants={"switches": lambda: vgg16(norm=True, switches=True)},
+    ),
+    "thin": BackboneEntry(
+        thin,
+        *("conv5_2", "conv5_2", "pool5", "pool5", ()),
+        crop=64,
+        context=8,
+        size=320,
+        pretrain=True,
+        training={},
+        variants={"switches": lambda: thin(switches=True)},
     ),
     "resnet18": _resnet(resnet18),
     "resnet34": _resnet(resnet34),
@@ -292,3 +305,10 @@ def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
         extra=192 if compact_like else 0,
         between=backbone in ("vgg16", "thin"),
     )
+
+
+def deconvnet_options(backbone: str, side: int) -> DeconvNetOptions:
+    """On `thin` the picture is what fc6 sees as one cell, up to 256 pixels."""
+    if backbone == "vgg16":
+        return DeconvNetOptions()
+    return DeconvNetOptions(side=min(-(-side // 32) * 32, 256), dense=256)

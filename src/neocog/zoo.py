@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from neocog.backbones.backbone import Backbone
 from neocog.defaults import (
     BACKBONES,
+    deconvnet_options,
     fast_rcnn_options,
     faster_rcnn_options,
     fcn_options,
@@ -25,6 +26,7 @@ from neocog.defaults import (
 )
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
+from neocog.models.deconvnet import DeconvNet, deconvnet_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.fcn import FCN, fcn_stages
@@ -202,6 +204,17 @@ MODELS: dict[str, ModelEntry] = {
     "fcn-32s": _fcn(32, "every cell of the last map scored, and the scores enlarged"),
     "fcn-16s": _fcn(16, "the same, with the scores of a map of stride 16 added"),
     "fcn-8s": _fcn(8, "the same, with those of a map of stride 8 added too"),
+    "deconvnet": ModelEntry(
+        Task.SEGMENT,
+        DeconvNet,
+        deconvnet_options,
+        ("thin", "vgg16"),
+        "Noh et al. 2015, arXiv:1505.04366",
+        "a network and its mirror image, which puts every value back where it was pooled from",
+        variant="switches",
+        compared=False,
+        stages=deconvnet_stages,
+    ),
 }
 
 

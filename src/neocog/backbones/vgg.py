@@ -19,7 +19,7 @@ Blocks = Sequence[tuple[int, int]]
 """Channels and convolutions before each pooling."""
 
 BLOCKS: Blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-THIN: Blocks = ((16, 1), (48, 1), (96, 2), (128, 2), (192, 2))
+THIN: Blocks = ((16, 1), (32, 1), (64, 2), (128, 2), (192, 2))
 
 
 class VGG(Backbone):

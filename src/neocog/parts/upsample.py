@@ -102,8 +102,8 @@ class Upsample(nn.Module):
 
 
 def overlap(coarse: Tensor, fine: Tensor, place: int) -> tuple[Tensor, Tensor]:
-    """The parts of two maps of one stride that lie on each other: cell 0 of `coarse` on cell `place` of `fine`,
-    0 or more, along both axes."""
+    """The parts of two maps of one stride that lie on each other: cell 0 of `coarse` on cell `place`, 0 or
+    more, of `fine`, along both axes."""
     fine = fine[:, :, place:, place:]
     height, width = (min(a, b) for a, b in zip(coarse.shape[-2:], fine.shape[-2:], strict=True))
     return coarse[:, :, :height, :width], fine[:, :, :height, :width]
