@@ -227,9 +227,7 @@ def test_each_task_takes_its_part_of_a_scene(level: str) -> None:
     assert len({data.fingerprint for data in sets.values()}) == len(sets)
     for index in range(10):
         scene, found = sets[Task.DETECT].scene(index), sets[Task.DETECT][index].target
-        masked, alone, whole = (
-            sets[task][index] for task in (Task.SEGMENT, Task.LOCALIZE, Task.CLASSIFY)
-        )
+        masked, alone, whole = (sets[task][index] for task in (Task.SEGMENT, Task.LOCALIZE, Task.CLASSIFY))
         assert found is not None and masked.target is not None and alone.target is not None
         labels = found.labels.numpy()
         assert (masked.mask == np.append(0, labels + 1)[scene.instances]).all()

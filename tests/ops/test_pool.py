@@ -11,7 +11,12 @@ from neocog.ops.pool import max_pool, unpool
 
 
 @given(
-    st.integers(1, 3), st.integers(1, 3), st.integers(0, 1), st.booleans(), st.integers(5, 9), st.integers(5, 9)
+    st.integers(1, 3),
+    st.integers(1, 3),
+    st.integers(0, 1),
+    st.booleans(),
+    st.integers(5, 9),
+    st.integers(5, 9),
 )
 def test_unpooling_is_the_transpose_of_pooling(
     kernel: int, stride: int, padding: int, ceil_mode: bool, height: int, width: int

@@ -1,4 +1,4 @@
-"""Up-sampling against torch's interpolation and transposed convolution, grids against the authors' offsets."""
+"""Up-sampling against torch's own two ways to do it, grids against the authors' offsets."""
 
 from __future__ import annotations
 

@@ -143,10 +143,10 @@ class DeconvNet(nn.Module):
         boxes, images = self._proposed(batch)
         fill = self.backbone.mean.flatten()
         crops = crop_images(batch, boxes, images, self.options.side, fill)
-        scores = torch.cat(
-            [whole[:0], *(self.look(some)[3] for some in torch.split(crops, self.options.at_once))]
-        )
-        logits = _pasted(whole, boxes, images, scores) if len(boxes) else whole
+        scores = whole.new_zeros(0, self.classes, self.options.side, self.options.side)
+        if len(boxes):
+            scores = torch.cat([self.look(some)[3] for some in torch.split(crops, self.options.at_once)])
+        logits = _pasted(whole, boxes, images, scores)
         return DeconvNetOutput(features, code, decoded, whole, boxes, images, scores, logits)
 
     def look(self, images: Tensor) -> tuple[Features, Tensor, dict[str, Tensor], Tensor]:
@@ -160,7 +160,9 @@ class DeconvNet(nn.Module):
         for number, (_, convolutions) in reversed(list(enumerate(self.backbone.blocks, 1))):
             before = maps[f"conv{number}_{convolutions}"]
             size = before.shape[2], before.shape[3]
-            x = unpool(x, features.switches[f"pool{number}"], size).contiguous(memory_format=torch.channels_last)
+            x = unpool(x, features.switches[f"pool{number}"], size).contiguous(
+                memory_format=torch.channels_last
+            )
             decoded[f"unpool{number}"] = x
             x = decoded[f"deconv{number}"] = self.blocks[number - 1](x)
         scores = self.scores(x)[:, :, :height, :width].float()
