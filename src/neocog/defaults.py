@@ -91,8 +91,10 @@ BACKBONES: dict[str, BackboneEntry] = {
     "thin": BackboneEntry(
         thin,
         *("conv5_2", "conv5_2", "pool5", "pool5", ()),
+        pool=5,
         crop=64,
         context=8,
+        hidden=256,
         size=320,
         pretrain=True,
         training={},
