@@ -211,6 +211,7 @@ MODELS: dict[str, ModelEntry] = {
         ("thin", "vgg16"),
         "Noh et al. 2015, arXiv:1505.04366",
         "a network and its mirror image, which puts every value back where it was pooled from",
+        side=224,
         variant="switches",
         compared=False,
         stages=deconvnet_stages,
