@@ -33,14 +33,17 @@ from neocog.parts.rpn import RPNOptions
 
 @dataclass(frozen=True)
 class BackboneEntry:
-    """A backbone, and what detectors and trainers need to know of it."""
+    """A backbone, and what detectors and trainers need to know of it.
+
+    Those that no detector runs on name no maps for one.
+    """
 
     build: Callable[[], Backbone]
-    level: str  # the map that detectors propose on
-    region_level: str  # the map that region heads read
-    crop_level: str  # the map that a crop of one object ends in
-    cell_level: str  # the map whose cells answer for objects, in YOLO
-    ssd_levels: tuple[str, ...]  # the maps that SSD begins with, the last of stride 16 or `layer4`
+    level: str = ""  # the map that detectors propose on
+    region_level: str = ""  # the map that region heads read
+    crop_level: str = ""  # the map that a crop of one object ends in
+    cell_level: str = ""  # the map whose cells answer for objects, in YOLO
+    ssd_levels: tuple[str, ...] = ()  # the maps that SSD begins with, the last of stride 16 or `layer4`
     pool: int = 7  # cells a side of a region
     crop: int = 224  # pixels a side of a crop
     context: int = 16  # of these, on each side, from around the object
@@ -90,13 +93,10 @@ BACKBONES: dict[str, BackboneEntry] = {
     ),
     "thin": BackboneEntry(
         thin,
-        *("conv5_2", "conv5_2", "pool5", "pool5", ()),
-        pool=5,
+        crop_level="pool5",
         crop=64,
         context=8,
-        hidden=256,
         size=320,
-        pretrain=True,
         training={},
         variants={"switches": lambda: thin(switches=True)},
     ),
@@ -294,7 +294,6 @@ def _compact_regions(side: int) -> RegionOptions:
 
 def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
     """Scores down to stride `finest`: 32, 16 or 8 pixels."""
-    compact_like = backbone == "compact"
     levels = {
         "compact": ("c4", "c4", "c3"),
         "vgg16": ("pool5", "pool4", "pool3"),
@@ -304,7 +303,7 @@ def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
         level=levels[0],
         skips=levels[1 : {32: 1, 16: 2, 8: 3}[finest]],
         dense=4096 if backbone == "vgg16" else 0,
-        extra=192 if compact_like else 0,
+        extra=192 if backbone == "compact" else 0,
         between=backbone in ("vgg16", "thin"),
     )
 

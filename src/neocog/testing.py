@@ -180,12 +180,12 @@ def check_segmenter(model: Any) -> None:
         batch = batch.to(next(model.parameters()).device)
         before = batch.images.clone()
         _check_loss(model.train(), batch, name)
-        _check_scores(model.eval(), batch.without_targets(), name)
+        _check_pixels(model.eval(), batch.without_targets(), name)
         assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
 
 
 @torch.inference_mode()
-def _check_scores(model: Any, batch: Batch, name: str) -> None:
+def _check_pixels(model: Any, batch: Batch, name: str) -> None:
     output = model(batch)
     results, again = model.decode(output, batch), model.decode(output, batch)
     assert len(results) == len(batch), f"{name}: {len(results)} results for {len(batch)} pictures"

@@ -109,12 +109,19 @@ class ModelEntry:
     """Options, (height, width) of the input -> those that it trains at; one is drawn every few steps."""
 
 
+DETECTING = tuple(name for name, entry in BACKBONES.items() if entry.level)
+"""The backbones that detectors run on."""
+
+SEGMENTING = ("compact", "thin", "vgg16", "resnet18", "resnet34", "resnet50", "resnet101")
+"""Those that FCN runs on: they have maps of stride 8, 16 and 32."""
+
+
 def _fcn(finest: int, summary: str) -> ModelEntry:
     return ModelEntry(
         Task.SEGMENT,
         FCN,
         partial(fcn_options, finest=finest),
-        tuple(name for name in BACKBONES if name != "darknet"),
+        SEGMENTING,
         "Long et al. 2015, arXiv:1411.4038",
         summary,
         variant="trunk",
@@ -128,7 +135,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         RCNN,
         rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Girshick et al. 2014, arXiv:1311.2524",
         "the whole network for every region that selective search finds",
         pretrain=True,
@@ -137,7 +144,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         FastRCNN,
         fast_rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Girshick 2015, arXiv:1504.08083",
         "those regions, read from one map of features",
         pretrain=True,
@@ -146,7 +153,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         FasterRCNN,
         faster_rcnn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Ren et al. 2015, arXiv:1506.01497",
         "regions proposed by the features themselves",
         stages=_faster_rcnn_stages,
@@ -165,7 +172,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         RFCN,
         rfcn_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Dai et al. 2016, arXiv:1605.06409",
         "regions whose bins read score maps of their own, and vote",
         variant="dilated",
@@ -185,7 +192,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         YOLO,
         yolo_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Redmon et al. 2016, arXiv:1506.02640",
         "each cell of one map answers for the objects centred in it",
         suit=lambda options, classes, data, size: with_anchors(options, data, size),
@@ -195,7 +202,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.DETECT,
         ZeroShot,
         zero_shot_options,
-        tuple(BACKBONES),
+        DETECTING,
         "Bansal et al. 2018, arXiv:1804.04340",
         "classes known by vectors, so that unseen ones are found too",
         compared=False,  # it needs label vectors
