@@ -3,7 +3,8 @@
 Noh, Hong, Han 2015, arXiv:1505.04366. VGG-16 with BatchNorm reads the picture down to a single cell; the
 mirror image unpools with the switches of its poolings. Otherwise than in the paper:
 
-- a transposed convolution of 3 x 3 and stride 1 is written as the convolution that it is;
+- a transposed convolution of stride 1 is written as the convolution that it is, which pads by what the other
+  would cut off, so that optimizers treat it as one;
 - BatchNorm keeps running statistics, with torch's constants, in place of an average over 500 passes after
   training; fresh weights are He's normal ones, not of deviation 0.01: BatchNorm takes their scale out;
 - any size of picture: where it gives more than one cell after fc6, each is unfolded, and those overlap;
@@ -77,9 +78,9 @@ class DeconvNetOutput:
 
 
 class Layer(nn.Module):
-    """A convolution, or one transposed, then BatchNorm and ReLU."""
+    """A convolution, then BatchNorm and ReLU."""
 
-    def __init__(self, conv: nn.Conv2d | nn.ConvTranspose2d) -> None:
+    def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
         self.conv, self.norm = conv, nn.BatchNorm2d(conv.out_channels)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
@@ -119,7 +120,7 @@ class DeconvNet(nn.Module):
         last = backbone.blocks[-1][0]
         self.fc6 = Layer(nn.Conv2d(last, options.dense, self.cells, bias=bias))
         self.fc7 = Layer(nn.Conv2d(options.dense, options.dense, 1, bias=bias))
-        self.deconv_fc6 = Layer(nn.ConvTranspose2d(options.dense, last, self.cells, bias=bias))
+        self.deconv_fc6 = Layer(nn.Conv2d(options.dense, last, self.cells, padding=self.cells - 1, bias=bias))
         blocks = zip(backbone.blocks, (backbone.blocks[0], *backbone.blocks[:-1]), strict=True)
         self.blocks = nn.ModuleList(
             nn.Sequential(

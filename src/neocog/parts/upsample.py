@@ -58,9 +58,10 @@ def bilinear_weight(channels: int, side: int) -> Tensor:
 class Upsample(nn.Module):
     """Maps (B, C, h, w) to (B, C, factor h, factor w): a transposed convolution that starts as bilinear.
 
-    Its filters join all channels, and only the diagonal is not 0 at first. Unless they are `learned` it stays
-    bilinear, and is computed as the interpolation that it is, which repeats the outermost cells where the
-    transposed convolution fades out over half a cell.
+    Its filters join all channels, and only the diagonal is not 0 at first. What is `learned` is how they differ
+    from that, so that weight decay draws them back to it. Otherwise it stays bilinear, and is computed as the
+    interpolation that it is, which repeats the outermost cells where the transposed convolution fades out
+    over half a cell.
 
     `between`: cells lie in the middle of the `factor` finer ones that they become, as those of poolings of
     2 x 2 do; the filter is 2 factor wide. Otherwise they lie on the first of these, as those of padded 3 x 3
@@ -68,7 +69,8 @@ class Upsample(nn.Module):
     given, (factor (h + 1), factor (w + 1)): a transposed convolution without padding, as the authors have it.
     """
 
-    weight: Tensor | None
+    start: Tensor
+    change: Tensor | None  # (C, C, side, side)
 
     def __init__(
         self, channels: int, factor: int, *, learned: bool = False, between: bool = True, whole: bool = False
@@ -79,8 +81,9 @@ class Upsample(nn.Module):
         self.factor, self.between, self.whole = factor, between, whole
         self.kernel = 2 * factor - (0 if between else 1)
         self.padding = 0 if whole else factor // 2 if between else factor - 1
-        weight = nn.Parameter(bilinear_weight(channels, self.kernel)) if learned else None
-        self.register_parameter("weight", weight)
+        start = bilinear_weight(channels, self.kernel) if learned else torch.zeros(0)
+        self.register_buffer("start", start, persistent=False)
+        self.register_parameter("change", nn.Parameter(torch.zeros_like(start)) if learned else None)
 
     def grid(self, grid: Grid) -> Grid:
         """Where the cells of what comes out lie, from those of what goes in."""
@@ -90,8 +93,9 @@ class Upsample(nn.Module):
         height, width = (self.factor * side for side in maps.shape[-2:])
         if not self.between:  # the last cell is followed by others that are not there
             maps = F.pad(maps, (0, 1, 0, 1), mode="replicate")
-        if self.weight is not None:
-            large = F.conv_transpose2d(maps, self.weight, stride=self.factor, padding=self.padding)
+        if self.change is not None:
+            weight = self.start + self.change
+            large = F.conv_transpose2d(maps, weight, stride=self.factor, padding=self.padding)
         elif self.between:
             large = F.interpolate(maps, scale_factor=self.factor, mode="bilinear", align_corners=False)
             if self.whole:
