@@ -58,10 +58,10 @@ def bilinear_weight(channels: int, side: int) -> Tensor:
 class Upsample(nn.Module):
     """Maps (B, C, h, w) to (B, C, factor h, factor w): a transposed convolution that starts as bilinear.
 
-    Its filters join all channels, and only the diagonal is not 0 at first. What is `learned` is how they differ
-    from that, so that weight decay draws them back to it. Otherwise it stays bilinear, and is computed as the
-    interpolation that it is, which repeats the outermost cells where the transposed convolution fades out
-    over half a cell.
+    Its filters join all channels, and only the diagonal is not 0 at first. What is `learned` is how they
+    differ from that, so that weight decay draws them back to it. Otherwise it stays bilinear, and is computed
+    as the interpolation that it is, which repeats the outermost cells where the transposed convolution fades
+    out over half a cell.
 
     `between`: cells lie in the middle of the `factor` finer ones that they become, as those of poolings of
     2 x 2 do; the filter is 2 factor wide. Otherwise they lie on the first of these, as those of padded 3 x 3
