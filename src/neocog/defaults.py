@@ -309,7 +309,7 @@ def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
 
 
 def deconvnet_options(backbone: str, side: int) -> DeconvNetOptions:
-    """On `thin` the picture is what fc6 sees as one cell, up to 256 pixels."""
+    """On `thin` one cell of fc6 sees as much as a large object fills, and a picture gives several crops."""
     if backbone == "vgg16":
         return DeconvNetOptions()
-    return DeconvNetOptions(side=min(-(-side // 32) * 32, 256), dense=256)
+    return DeconvNetOptions(side=64 if side <= SMALL else 128, dense=256, crops=3)

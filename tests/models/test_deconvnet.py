@@ -21,7 +21,7 @@ from neocog.zoo import MODELS, create
 
 def small(**settings: Any) -> Any:
     torch.manual_seed(0)
-    options = replace(MODELS["deconvnet"].options("thin", 96), dense=64, **settings)
+    options = replace(MODELS["deconvnet"].options("thin", 96), **({"dense": 64, "side": 96} | settings))
     return create("deconvnet", 3, "thin", options)
 
 

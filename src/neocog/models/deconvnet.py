@@ -45,9 +45,7 @@ class DeconvNetOptions:
     """Whether crops of single objects are learnt first, as in the paper."""
     crops: int = 1  # crops that a picture gives to a step, in stages that learn from crops
     enlarge: float = 1.2  # how much larger than an object or region its crop is
-    proposals: int = (
-        0  # regions used besides the whole picture, and learnt from in its place; 50 in the paper
-    )
+    proposals: int = 0  # regions used besides the whole picture, and learnt from in its place; paper: 50
     shortest: float = 0.2  # regions with a side below this share of the picture's longer side are not used
     at_once: int = 32  # crops that go through the network together in prediction
     search: SearchOptions = SearchOptions()
