@@ -46,7 +46,6 @@ WITHIN_A_LAYER = {
     ("predict", "predictions"),
     ("predictions", "pictures"),
     ("evaluate", "judging"),
-    ("predict", "pictures"),
     ("explain", "pictures"),
     ("plan", "train"),
     ("run", "plan"),

@@ -19,10 +19,12 @@ from neocog.backbones.darknet import CLASSIFYING, Darknet, darknet
 from neocog.backbones.lenet import lenet5
 from neocog.backbones.notes import notes_digit, notes_pattern
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
-from neocog.backbones.vgg import vgg16
+from neocog.backbones.vgg import thin, vgg16
 from neocog.models.classifier import ClassifierOptions
+from neocog.models.deconvnet import DeconvNetOptions
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
+from neocog.models.fcn import FCNOptions
 from neocog.models.fpn import FPNOptions
 from neocog.models.localizer import LocalizerOptions
 from neocog.models.rcnn import RCNNOptions
@@ -61,7 +63,8 @@ class BackboneEntry:
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
     variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
     """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own, or what
-    only detection added. `original`: as first published."""
+    only detection added. `original`: as first published. `switches`: with BatchNorm, and the switches of its
+    poolings."""
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
@@ -98,6 +101,16 @@ BACKBONES: dict[str, BackboneEntry] = {
         dropout=0.5,
         pretrain=True,
         pyramid=("conv3_3", "conv4_3", "conv5_3", "pool5"),
+        variants={"switches": lambda: vgg16(norm=True, switches=True)},
+    ),
+    "thin": BackboneEntry(
+        thin,
+        crop_level="pool5",
+        crop=64,
+        context=8,
+        size=320,
+        training={},
+        variants={"switches": lambda: thin(switches=True)},
     ),
     "resnet18": _resnet(resnet18),
     "resnet34": _resnet(resnet34),
@@ -321,3 +334,26 @@ def _compact_regions(side: int) -> RegionOptions:
     return RegionOptions(
         samples=32 if small else 48, positive_share=0.5 if small else 0.33, score=0.01, nms=0.5
     )
+
+
+def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
+    """Scores down to stride `finest`: 32, 16 or 8 pixels."""
+    levels = {
+        "compact": ("c4", "c4", "c3"),
+        "vgg16": ("pool5", "pool4", "pool3"),
+        "thin": ("pool5", "pool4", "pool3"),
+    }.get(backbone, ("layer4", "layer3", "layer2"))
+    return FCNOptions(
+        level=levels[0],
+        skips=levels[1 : {32: 1, 16: 2, 8: 3}[finest]],
+        dense=4096 if backbone == "vgg16" else 0,
+        extra=192 if backbone == "compact" else 0,
+        between=backbone in ("vgg16", "thin"),
+    )
+
+
+def deconvnet_options(backbone: str, side: int) -> DeconvNetOptions:
+    """On `thin` one cell of fc6 sees as much as a large object fills, and a picture gives several crops."""
+    if backbone == "vgg16":
+        return DeconvNetOptions()
+    return DeconvNetOptions(side=64 if side <= SMALL else 128, dense=256, crops=3)

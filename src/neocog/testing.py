@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from neocog.ops.boxes import clip, iou, shorter_side
-from neocog.types import Batch, Frame, Localization, Objects, Proposals, SampleKey
+from neocog.types import IGNORED_PIXEL, Batch, Frame, Localization, Objects, Proposals, SampleKey
 
 
 def make_batch(
@@ -226,3 +226,93 @@ def _check_scores(model: Any, batch: Batch, name: str) -> None:
         limit = result.box.new_tensor([width, height, width, height])
         assert (result.box >= 0).all() and (result.box <= limit).all(), f"{name}: a box leaves the picture"
         assert (result.box[2:] >= result.box[:2]).all(), f"{name}: an inverted box"
+
+
+def make_masked_batch(count: int, classes: int, size: int = 96, seed: int = 0) -> Batch:
+    """As `make_batch`, with masks of `classes`: every object a box of its class on background, class 0.
+
+    Each picture has an ignored seam, and objects labelled in the classes of the masks. Boxes of one class are
+    of one colour, so that there is something to learn.
+    """
+    scale = size / 96
+    objects = [
+        [
+            (8 * scale, 8 * scale, 44 * scale, 60 * scale, 1 + place % (classes - 1)),
+            (40 * scale, 32 * scale, 76 * scale, 88 * scale, 1 + (place + 1) % (classes - 1)),
+        ]
+        for place in range(count)
+    ]
+    batch = make_batch(objects, size, seed)
+    masks = torch.full((count, *batch.images.shape[2:]), IGNORED_PIXEL, dtype=torch.uint8)
+    images = batch.images.clone()
+    for place, ((height, width), row) in enumerate(zip(batch.sizes, objects, strict=True)):
+        masks[place, :height, :width] = 0
+        for x0, y0, x1, y1, label in row:
+            inside = slice(int(y0), min(int(y1), height)), slice(int(x0), min(int(x1), width))
+            masks[place][inside] = label
+            colour = torch.tensor([label & 1, label >> 1 & 1, label >> 2 & 1]).view(3, 1, 1)
+            images[place][:, inside[0], inside[1]] = (
+                0.2 * images[place][:, inside[0], inside[1]] + 0.8 * colour
+            )
+        masks[place, height // 2] = IGNORED_PIXEL
+    return replace(batch, images=images, masks=masks)
+
+
+def check_segmenter(model: Any) -> None:
+    """Assert what every segmenter promises, on pictures of two sizes, odd ones, and empty or ignored masks.
+
+    Losses are finite scalars with gradients; the scores of a pixel lie in [0, 1] and add up to 1; answers are
+    as large as their pictures; decoding twice gives the same; the batch stays as it was. `model` knows at
+    least two classes, takes pictures of 96 pixels and may lie on any device.
+    """
+    whole = make_masked_batch(2, model.classes)
+    assert whole.masks is not None
+    cases = {
+        "two sizes": whole,
+        "one picture": make_masked_batch(1, model.classes),
+        "an odd size": make_masked_batch(2, model.classes, 77),
+        "background alone": replace(whole, masks=torch.where(whole.masks == IGNORED_PIXEL, whole.masks, 0)),
+        "all ignored": replace(whole, masks=torch.full_like(whole.masks, IGNORED_PIXEL)),
+    }
+    for name, batch in cases.items():
+        batch = batch.to(next(model.parameters()).device)
+        before = batch.images.clone()
+        _check_loss(model.train(), batch, name)
+        _check_pixels(model.eval(), batch.without_targets(), name)
+        assert torch.equal(before, batch.images), f"{name}: the model changed its batch"
+
+
+@torch.inference_mode()
+def _check_pixels(model: Any, batch: Batch, name: str) -> None:
+    output = model(batch)
+    results, again = model.decode(output, batch), model.decode(output, batch)
+    assert len(results) == len(batch), f"{name}: {len(results)} results for {len(batch)} pictures"
+    for result, repeated, size in zip(results, again, batch.sizes, strict=True):
+        scores = result.scores
+        assert scores.shape == (model.classes, *size), f"{name}: scores {tuple(scores.shape)} for {size}"
+        assert torch.equal(scores, repeated.scores), f"{name}: decoding twice differs"
+        assert (scores >= 0).all() and (scores <= 1).all(), f"{name}: a score outside [0, 1]"
+        assert ((scores.sum(0) - 1).abs() < 1e-4).all(), f"{name}: scores of a pixel do not add up to 1"
+
+
+def check_segmenter_learns(model: Any, steps: int = 60, share: float = 0.9, lr: float = 2e-3) -> None:
+    """Assert that a segmenter learns one batch by heart: this share of its pixels gets their class."""
+    model.to(memory_format=torch.channels_last).train()
+    batch = make_masked_batch(2, model.classes).to(next(model.parameters()).device)
+    assert batch.masks is not None
+    optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    for _ in range(steps):
+        optimizer.zero_grad()
+        model.loss(model(batch), batch)["pixels"].backward()
+        optimizer.step()
+    model.eval()
+    for module in model.modules():  # so few steps leave running statistics behind
+        if isinstance(module, nn.BatchNorm2d):
+            module.train()
+    with torch.inference_mode():
+        found = model.decode(model(batch.without_targets()), batch)
+    for result, mask in zip(found, batch.masks, strict=True):
+        height, width = result.labels.shape
+        counted = mask[:height, :width] != IGNORED_PIXEL
+        right = (result.labels == mask[:height, :width])[counted].float().mean().item()
+        assert right > share, f"{right:.3f} of the pixels have their class"

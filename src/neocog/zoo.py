@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -13,8 +14,10 @@ from neocog.backbones.backbone import Backbone
 from neocog.defaults import (
     BACKBONES,
     classifier_options,
+    deconvnet_options,
     fast_rcnn_options,
     faster_rcnn_options,
+    fcn_options,
     fpn_options,
     localizer_options,
     rcnn_options,
@@ -26,8 +29,10 @@ from neocog.defaults import (
 from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.classifier import Classifier
+from neocog.models.deconvnet import DeconvNet, deconvnet_stages
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
+from neocog.models.fcn import FCN, fcn_stages
 from neocog.models.fpn import FPN
 from neocog.models.localizer import Localizer
 from neocog.models.rcnn import RCNN
@@ -128,6 +133,24 @@ def _classifier(backbone: str, paper: str, summary: str, *, compared: bool = Tru
 
 
 _RESNET = "He et al. 2016, arXiv:1512.03385"
+
+SEGMENTING = ("compact", "thin", "vgg16", "resnet18", "resnet34", "resnet50", "resnet101")
+"""Those that FCN runs on: they have maps of stride 8, 16 and 32."""
+
+
+def _fcn(finest: int, summary: str) -> ModelEntry:
+    return ModelEntry(
+        Task.SEGMENT,
+        FCN,
+        partial(fcn_options, finest=finest),
+        SEGMENTING,
+        "Long et al. 2015, arXiv:1411.4038",
+        summary,
+        variant="trunk",
+        compared=False,
+        stages=fcn_stages,
+    )
+
 
 MODELS: dict[str, ModelEntry] = {
     "r-cnn": ModelEntry(
@@ -240,6 +263,21 @@ MODELS: dict[str, ModelEntry] = {
         "the class of the one main object, and its box",
         side=224,
         variant="trunk",
+    ),
+    "fcn-32s": _fcn(32, "every cell of the last map scored, and the scores enlarged"),
+    "fcn-16s": _fcn(16, "the same, with the scores of a map of stride 16 added"),
+    "fcn-8s": _fcn(8, "the same, with those of a map of stride 8 added too"),
+    "deconvnet": ModelEntry(
+        Task.SEGMENT,
+        DeconvNet,
+        deconvnet_options,
+        ("thin", "vgg16"),
+        "Noh et al. 2015, arXiv:1505.04366",
+        "a network and its mirror image, which puts every value back where it was pooled from",
+        side=224,
+        variant="switches",
+        compared=False,
+        stages=deconvnet_stages,
     ),
 }
 

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.backbones.vgg import VGG16, vgg16
+from neocog.backbones.vgg import VGG, thin, vgg16
 from neocog.errors import UsageError
 
 CONVOLUTIONS = (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28)
 
 
 @pytest.fixture(scope="module")
-def backbone() -> VGG16:
+def backbone() -> VGG:
     torch.manual_seed(0)
     return vgg16(switches=True).eval()
 
@@ -114,3 +114,27 @@ def test_fresh_weights_neither_fade_nor_explode(backbone):
     power = {name: value.square().mean().sqrt().item() for name, value in maps.items()}
     assert 0.3 < power["conv5_3"] / power["conv1_2"] < 3
     assert all(conv.bias.abs().max() == 0 for conv in backbone.features if isinstance(conv, nn.Conv2d))
+
+
+def test_with_batchnorm_it_is_vgg16_bn():
+    """138,365,992 parameters, 8,461 numbers of statistics, as published by torchvision."""
+    with torch.device("meta"):
+        model = vgg16(1000, norm=True)
+    assert count(model) == 138_365_992
+    names = {name for name, _ in model.named_parameters()}
+    state = model.state_dict()
+    assert sum(value.numel() for name, value in state.items() if name not in names) == 8_461
+    assert {"features.0.weight", "features.1.running_mean", "features.40.weight"} <= set(state)
+
+
+def test_the_thin_one_has_the_same_kinds_of_maps():
+    torch.manual_seed(0)
+    backbone = thin(switches=True)
+    with torch.no_grad():
+        features = backbone(torch.rand(2, 3, 64, 96))
+    assert [name for name in features.maps if name.startswith("pool")] == list(features.switches)
+    assert features.maps["pool5"].shape == (2, 192, 2, 3)
+    assert list(features.maps) == list(backbone.channels)
+    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
+    assert len(convolutions) == 8 and all(layer.bias is None for layer in convolutions)
+    assert 600_000 < count(backbone) < 1_000_000

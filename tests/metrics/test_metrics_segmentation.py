@@ -50,7 +50,7 @@ def test_a_class_that_is_only_answered_has_an_iou_of_zero_and_no_accuracy() -> N
     assert result.metrics()["mean_accuracy"] == pytest.approx(0.5)
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(1, 6), st.integers(1, 20), st.integers(1, 20))
+@given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(1, 20), st.integers(1, 20))
 def test_counts_are_those_of_scikit_learn(seed: int, classes: int, height: int, width: int) -> None:
     rng = np.random.default_rng(seed)
     truths = [rng.integers(0, classes, (height, width)).astype(np.uint8) for _ in range(3)]

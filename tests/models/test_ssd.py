@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from neocog.backbones.vgg import VGG16
+from neocog.backbones.vgg import vgg16
 from neocog.errors import CheckpointError, UsageError
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.ssd import SSD, SSDOptions
@@ -287,7 +287,7 @@ def test_torchvisions_background_comes_last() -> None:
     assert torch.equal(ours[5 * 2], given[5 * 2 + 1])
     assert torch.equal(converted["deltas.1.bias"], state["head.regression_head.module_list.1.bias"])
     assert state.keys() == theirs(5).keys()  # nothing was taken away
-    model = SSD(VGG16(), 4, options)
+    model = SSD(vgg16(), 4, options)
     model.load_state_dict(converted)
     assert model.backbone.std.flatten().tolist() == pytest.approx([1 / 255] * 3)
 
