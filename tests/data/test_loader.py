@@ -17,7 +17,7 @@ from neocog.data.loader import Loader, evaluation_batches
 from neocog.data.packing import collate
 from neocog.errors import DataError, UsageError
 from neocog.transforms.recipes import evaluation_recipe, training_recipe
-from neocog.types import Batch, Frame, Objects, Sample, SampleKey
+from neocog.types import Batch, Frame, Objects, Sample, SampleKey, Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -35,6 +35,7 @@ class Memory:
     name: str = "memory"
     format: str = "memory"
     split: str = "train"
+    task: Task = Task.DETECT
     classes: tuple[str, ...] = ("a", "b")
     fingerprint: str = "none"
 
@@ -244,7 +245,7 @@ class Counted(Memory):
 @pytest.mark.parametrize("rooms", [0, 4, 11])
 def test_training_keeps_the_pictures_there_is_room_for(rooms: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Three epochs read a picture that is kept once, any other thrice; the batches are the same bits."""
-    largest = 80 * 70 * 3
+    largest = 80 * 70 * 4  # a picture and its mask
     monkeypatch.setattr("neocog.data.loader.MEMORY", rooms * largest)
     data = Counted()
     batches = list(Loader(data, TRAIN, batch_size=11, steps=3))
