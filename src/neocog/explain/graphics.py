@@ -83,14 +83,16 @@ def encode(model: InverseGraphics, data: Solids, indices: Sequence[int]) -> Tens
     """The mean codes (N, D) of these pictures, on the CPU."""
     device = next(model.parameters()).device
     batch = collate([data[index] for index in indices], stride=model.padding).without_targets()
-    return model(batch.to(device)).mean.cpu()
+    codes: Tensor = model(batch.to(device)).mean
+    return codes.cpu()
 
 
 @torch.inference_mode()
 def decode(model: InverseGraphics, codes: Tensor) -> Floats:
     """The pictures (N, H, W) in [0, 1] of codes (N, D)."""
     device = next(model.parameters()).device
-    return model.draw(codes.to(device)).sigmoid()[:, 0].cpu().numpy().astype(np.float64)
+    pictures: Floats = model.draw(codes.to(device)).sigmoid()[:, 0].double().cpu().numpy()
+    return pictures
 
 
 def moved(code: Tensor, unit: int, values: Sequence[float] | Floats | Tensor) -> Tensor:
@@ -165,7 +167,8 @@ def measure_motion(
     unit = list(RANGES).index(name) if unit is None else unit
     codes = torch.stack([encode(model, data, sequence) for sequence in every])
     encoded = codes[:, :, unit].numpy().astype(np.float64)
-    sweep = np.linspace(*np.percentile(encoded, [2, 98]), SWEEP)
+    low, high = np.percentile(encoded, [2, 98])
+    sweep = np.linspace(low, high, SWEEP)
     truth, read, swept, own = [], [], [], []
     for sequence, code in zip(every, codes, strict=True):
         factors = [data.factors(index) for index in sequence]
@@ -174,10 +177,11 @@ def measure_motion(
         read.append(read_angles(decode(model, moved(code[base], unit, code[:, unit])), known))
         swept.append(read_angles(decode(model, moved(code[base], unit, sweep)), known))
         own.append(read_angles(decode(model, code), known))
-    stacked = [
-        Angles(*(np.stack([getattr(one, n) for one in many]) for n in RANGES)) for many in (read, swept, own)
-    ]
-    return Motion(name, unit, np.array(truth), encoded, *stacked)
+    return Motion(name, unit, np.array(truth), encoded, *(_stacked(many) for many in (read, swept, own)))
+
+
+def _stacked(many: Sequence[Angles]) -> Angles:
+    return Angles(*(np.stack([getattr(one, name) for one in many]) for name in RANGES))
 
 
 def rows_of_units(
@@ -190,7 +194,8 @@ def rows_of_units(
     code = encode(model, data, [index])[0]
     rows = []
     for unit in units:
-        values = np.linspace(*reach[unit], count)
+        low, high = reach[unit]
+        values = np.linspace(low, high, count)
         name = list(RANGES)[unit] if unit < len(RANGES) else f"unit {unit + 1}"
         rows.append(Row(name, unit, values, decode(model, moved(code, unit, values))))
     return rows
@@ -199,7 +204,8 @@ def rows_of_units(
 def reach_of_units(model: InverseGraphics, data: Solids, most: int = 400) -> Floats:
     """(D, 2): the 2nd and 98th percentile of every unit over pictures spread over the data."""
     places = np.linspace(0, len(data) - 1, min(most, len(data))).astype(int)
-    return np.percentile(encode(model, data, places.tolist()).numpy(), [2, 98], axis=0).T
+    codes = encode(model, data, places.tolist()).numpy().astype(np.float64)
+    return np.asarray(np.percentile(codes, [2, 98], axis=0).T)
 
 
 def freest_intrinsic(model: InverseGraphics, data: Solids) -> int:

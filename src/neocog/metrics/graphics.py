@@ -35,7 +35,7 @@ class ReconstructionResult:
 
 
 def nearest_picture(pictures: Floats, candidates: Floats) -> NDArray[np.int64]:
-    """(N,): which of the candidates (M, H, W) differs least, by the sum of squares, from each of (N, H, W)."""
+    """(N,): which of (M, H, W) differs least, by the sum of squares, from each of (N, H, W)."""
     a, b = (np.asarray(stack, np.float64).reshape(len(stack), -1) for stack in (pictures, candidates))
     return np.asarray(((b**2).sum(axis=1) - 2 * a @ b.T).argmin(axis=1), np.int64)
 

@@ -69,8 +69,8 @@ class InverseGraphicsOptions:
             half, odd = divmod(sides[-1] + kernel - 1, 2)
             if odd or kernel % 2 == 0:
                 raise ValueError(
-                    f"decoder_kernels {self.decoder_kernels} do not end in {self.side} px: kernels must be odd "
-                    f"and what they give even; one of {kernel} would have to give {sides[-1]}"
+                    f"decoder_kernels {self.decoder_kernels} do not end in {self.side} px: kernels must be "
+                    f"odd and what they give even; one of {kernel} would have to give {sides[-1]}"
                 )
             sides.append(half)
         return sides[::-1]
@@ -239,7 +239,8 @@ class InverseGraphics(nn.Module):
         """(B,) int64: the number of each picture's group in this batch."""
         names = [(key.epoch, key.index // self.options.group) for key in batch.keys]
         numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
-        return torch.tensor([numbers[name] for name in names], device=batch.images.device)
+        places = [numbers[name] for name in names]
+        return torch.tensor(places, dtype=torch.int64, device=batch.images.device)
 
 
 class DoublingConv(nn.Conv2d):
