@@ -1,8 +1,9 @@
 """A shaded solid in a pose, under a light: what the inverse-graphics network has to take apart again.
 
-A solid is a head of ellipsoids: skull, nose, two eyes, two ears and a tuft. Its axes are x to its left, as
-the viewer sees it to the right, y up and z to where the nose points, so no turn within the range shows the
-same picture twice. It is seen orthographically, lit by one distant light (Lambert) and an ambient one.
+A solid is a head of ellipsoids: face, nose, two eyes, two ears, dark hair behind and a light tuft. Its axes
+are x to its left, which the viewer sees at the right, y up and z to where the nose points; no turn within
+the range shows the same picture twice. It is seen orthographically, lit by one distant light (Lambert) and
+an ambient one.
 
 Azimuth turns it about its y axis (positive: the nose moves to the right), elevation then about the camera's
 x axis (positive: the nose moves up). The light stays where it is when the solid turns: it stands `HEIGHT`
@@ -27,21 +28,21 @@ AMBIENT = 0.25  # share of the light that comes from everywhere
 BACKGROUND = 0.08
 REACH = 1.25  # the picture covers [-REACH, REACH] of the solid's lengths
 
-_SKIN, _DARK = 0.95, 0.12
+_SKIN, _HAIR, _DARK = 0.95, 0.30, 0.10
 
 Shape = NDArray[np.float64]  # (len(TRAITS),) in [0, 1]
 
 
 def parts(shape: Shape) -> NDArray[np.float64]:
-    """The ellipsoids (7, 7) of a shape: centre x y z, radii, and the share of light they reflect."""
+    """The ellipsoids (8, 7) of a shape: centre x y z, radii, and the share of light they reflect."""
     width, height, depth, nose, nose_height, eyes, ears, tuft = (
         low + (high - low) * value
         for (low, high), value in zip(
             (
-                (0.50, 0.80),
-                (0.65, 0.95),
-                (0.50, 0.80),
-                (0.20, 0.45),
+                (0.55, 0.75),
+                (0.70, 0.92),
+                (0.55, 0.75),
+                (0.25, 0.45),
                 (-0.25, 0.05),
                 (0.30, 0.60),
                 (0.12, 0.32),
@@ -63,7 +64,8 @@ def parts(shape: Shape) -> NDArray[np.float64]:
             [eye_x, eye_y, eye_z, 0.12, 0.10, 0.10, _DARK],
             [-width, 0.0, 0.0, 0.14, ears, 0.5 * ears, _SKIN],
             [width, 0.0, 0.0, 0.14, ears, 0.5 * ears, _SKIN],
-            [tuft_x, tuft_y, -0.1, 0.20, 0.20, 0.20, 0.45],
+            [0.0, 0.14 * height, -0.24 * depth, 1.01 * width, 0.98 * height, 0.92 * depth, _HAIR],
+            [tuft_x, 1.06 * tuft_y, -0.1, 0.18, 0.18, 0.18, _SKIN],
         ]
     )
 

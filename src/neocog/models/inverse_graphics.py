@@ -271,9 +271,10 @@ def clamp(values: Tensor, active: Tensor, groups: Tensor, pull: float, to: str =
     `groups` (B,) numbers the groups from 0; `to` is `mean` or `first`. Gradients of active units pass as they
     are; that of any other unit becomes `pull` times its distance from the group's mean, whatever the loss.
     """
+    if not len(values):
+        return values
     with torch.no_grad():
-        count = int(groups.max()) + 1 if len(groups) else 0
-        members = groups == torch.arange(count, device=groups.device)[:, None]  # (G, B)
+        members = groups == torch.arange(int(groups.max()) + 1, device=groups.device)[:, None]  # (G, B)
         shares = members / members.sum(dim=1, keepdim=True)
         means = (shares[:, :, None] * values).sum(dim=1)[groups]
         firsts = members.int().argmax(dim=1)[groups]
