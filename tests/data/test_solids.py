@@ -48,19 +48,20 @@ def test_pictures_are_those_of_a_slow_renderer(azimuth: float, elevation: float,
 
 
 def test_angles_turn_the_way_they_are_said_to() -> None:
-    """The darkest pixels are the eyes: they go to the right with azimuth and up with elevation; light from
+    """The dark hair goes to the left as the face goes to the right, and down as the face goes up; light from
     the right makes the right side bright."""
     shape = np.full(len(TRAITS), 0.5)
 
-    def eyes(azimuth: float, elevation: float) -> tuple[float, float]:
-        picture = render_solid(shape, azimuth, elevation, 0).astype(float)
-        rows, columns = np.nonzero((picture[18:46, 14:50] < 60) & (picture[18:46, 14:50] > 21))
-        return float(rows.mean()), float(columns.mean())
+    def brightness(azimuth: float, elevation: float, light: float) -> tuple[float, float]:
+        """Of the left and the top half, as shares of the whole."""
+        picture = render_solid(shape, azimuth, elevation, light).astype(float) - 255 * BACKGROUND
+        return picture[:, :32].sum() / picture.sum(), picture[:32].sum() / picture.sum()
 
-    assert eyes(25, 0)[1] > eyes(0, 0)[1] + 3 and eyes(-25, 0)[1] < eyes(0, 0)[1] - 3
-    assert eyes(0, 20)[0] < eyes(0, 0)[0] - 2
-    lit = render_solid(shape, 0, 0, 60).astype(float)
-    assert lit[:, 32:].sum() > 1.3 * lit[:, :32].sum()
+    straight = brightness(0, 0, 0)
+    assert straight[0] == pytest.approx(0.5, abs=0.01)
+    assert brightness(60, 0, 0)[0] < 0.4 and brightness(-60, 0, 0)[0] > 0.6
+    assert brightness(0, 25, 0)[1] > straight[1] + 0.05 > brightness(0, -25, 0)[1] + 0.1
+    assert brightness(0, 0, 60)[0] < 0.35 and brightness(0, 0, -60)[0] > 0.65
 
 
 @pytest.mark.parametrize("split", COUNTS)

@@ -37,6 +37,7 @@ class InverseGraphicsOptions:
     group: int = 20  # consecutive pictures of the data in which one thing changes
     clamp: Literal["mean", "first"] = "mean"  # to what of the group: the paper's, or its code's first picture
     invariance: float = 0.01  # pull of a clamped unit towards the mean; the authors' code has 0
+    log_variance: float = -2.0  # of a unit before training: with 0, noise drowns what a code says at first
     entangled: bool = False  # clamp nothing: the baseline
 
     def __post_init__(self) -> None:
@@ -46,6 +47,7 @@ class InverseGraphicsOptions:
         check_range(self, 1, 63, "encoder_kernels", "decoder_kernels")
         check_range(self, 1, 10_000, "group")
         check_range(self, 0, 1000, "invariance")
+        check_range(self, -20, 20, "log_variance")
         for part in ("encoder", "decoder"):
             if len(getattr(self, part)) != len(getattr(self, f"{part}_kernels")):
                 raise ValueError(f"{part} and {part}_kernels must have as many numbers")
@@ -78,11 +80,12 @@ class InverseGraphicsOptions:
 
 SMALL = InverseGraphicsOptions(
     side=64,
-    encoder=(32, 32, 24),
+    encoder=(16, 32, 32),
+    encoder_kernels=(5, 3, 3),
     code=32,
-    start=24,
+    start=32,
     decoder=(32, 32, 16, 1),
-    decoder_kernels=(5, 5, 7, 5),
+    decoder_kernels=(3, 3, 3, 5),
 )
 """The counterpart for pictures of 64 px, which learns on a CPU in minutes."""
 
@@ -170,9 +173,6 @@ class InverseGraphics(nn.Module):
         inner = options.encoder[-1] * options.encoder_sides()[-1] ** 2
         self.mean = nn.Linear(inner, options.code)
         self.log_variance = nn.Linear(inner, options.code)
-        for layer in (self.mean, self.log_variance):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
         self.first_side = options.decoder_sides()[0]
         self.map = nn.Linear(options.code, options.start * self.first_side**2)
         widths = zip(pairwise((options.start, *options.decoder)), options.decoder_kernels, strict=True)
@@ -181,7 +181,18 @@ class InverseGraphics(nn.Module):
         )
         units = torch.arange(options.code)
         kinds = torch.arange(classes)[:, None]
+        self._initialise()
         self.register_buffer("active", units.clamp(max=classes - 1) == kinds, persistent=False)
+
+    def _initialise(self) -> None:
+        """N(0, 0.01) of the dense layers to the code, as published; elsewhere He et al. 2015, for ReLUs."""
+        for layer in (*self.backbone.convs.values(), *self.decoder, self.map):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+        for layer in (self.mean, self.log_variance, self.decoder[-1]):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        nn.init.constant_(self.log_variance.bias, self.options.log_variance)
 
     active: Tensor  # (K, D) bool: the units that may change in a group of each kind
 
