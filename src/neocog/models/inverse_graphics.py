@@ -186,12 +186,15 @@ class InverseGraphics(nn.Module):
 
     def _initialise(self) -> None:
         """N(0, 0.01) of the dense layers to the code, as published; elsewhere He et al. 2015, for ReLUs."""
-        for layer in (*self.backbone.convs.values(), *self.decoder, self.map):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)
-        for layer in (self.mean, self.log_variance, self.decoder[-1]):
-            nn.init.normal_(layer.weight, std=0.01)
-            nn.init.zeros_(layer.bias)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        last = self.decoder[-1]
+        assert isinstance(last, nn.Conv2d)
+        for weight in (self.mean.weight, self.log_variance.weight, last.weight):
+            nn.init.normal_(weight, std=0.01)
         nn.init.constant_(self.log_variance.bias, self.options.log_variance)
 
     active: Tensor  # (K, D) bool: the units that may change in a group of each kind
