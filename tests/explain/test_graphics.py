@@ -44,7 +44,7 @@ def test_angles_of_the_renderer_s_pictures_are_read_to_the_grid() -> None:
 
 
 def test_grids_go_beyond_the_data() -> None:
-    assert grid("azimuth")[[0, -1]].tolist() == [-90, 90] and len(grid("azimuth")) == 181
+    assert grid("azimuth", 1)[[0, -1]].tolist() == [-90, 90] and len(grid("azimuth", 1)) == 181
     assert grid("elevation", 2)[:2].tolist() == [-45, -43]
 
 
@@ -55,7 +55,7 @@ def test_one_unit_moves_and_no_other() -> None:
 
 def test_a_perfect_decoder_is_found_perfect(monkeypatch: pytest.MonkeyPatch) -> None:
     """The renderer itself, in the place of the network: unit 0 is the azimuth, in degrees."""
-    data = Solids("test", count=3 * GROUP, ratio=(1, 0, 0, 0))
+    data = Solids("test", count=2 * GROUP, ratio=(1, 0, 0, 0))
     solid = {}
 
     def encoded(_: InverseGraphics, data: Solids, indices: range) -> torch.Tensor:
@@ -68,17 +68,19 @@ def test_a_perfect_decoder_is_found_perfect(monkeypatch: pytest.MonkeyPatch) -> 
         drawn = [Factors(turn, one.elevation, one.light, one.shape, one.solid) for one, turn in rows]
         return np.stack([one.render() for one in drawn]) / 255
 
+    monkeypatch.setattr(graphics, "STEP", 2.0)
+    monkeypatch.setattr(graphics, "SWEEP", 5)
     monkeypatch.setattr(graphics, "encode", encoded)
     monkeypatch.setattr(graphics, "decode", decoded)
     network = model()
     assert freest_unit(network, data, "azimuth") == 0
     motion = measure_motion(network, data)
-    assert motion.truth.shape == motion.read.azimuth.shape == (3, GROUP)
+    assert motion.truth.shape == motion.read.azimuth.shape == (2, GROUP)
     assert motion.agreement.pearson > 0.999 and motion.agreement.spearman > 0.999
     assert all(one.spearman > 0.999 for one in motion.of_sequences())
     assert motion.forward() == 1 and motion.span("azimuth").min() > 130
-    assert motion.span("elevation").max() <= 2 and motion.span("light").max() <= 4
-    assert np.abs(motion.own.azimuth - motion.truth).max() <= 1
+    assert motion.span("elevation").max() <= 4 and motion.span("light").max() <= 8
+    assert np.abs(motion.own.azimuth - motion.truth).max() <= 2
 
 
 def test_strips_show_what_the_decoder_gives() -> None:

@@ -102,7 +102,7 @@ def moved(code: Tensor, unit: int, values: Sequence[float] | Floats | Tensor) ->
     return codes
 
 
-def grid(name: str, step: float = STEP) -> Floats:
+def grid(name: str, step: float) -> Floats:
     """The angles, in degrees, at which the renderer is asked."""
     low, high = RANGES[name]
     return np.arange(low - BEYOND, high + BEYOND + step / 2, step)
@@ -114,25 +114,24 @@ def _rendered(factors: Factors, name: str, angles: Floats, size: int) -> Floats:
     return np.stack(pictures) / 255.0
 
 
-def read_angles(pictures: Floats, factors: Factors) -> Angles:
+def read_angles(pictures: Floats, factors: Factors, first: str = "azimuth") -> Angles:
     """The angles of pictures (N, H, W) of one solid, by the nearest picture of the renderer.
 
-    Azimuth first, with the true elevation and light; then elevation, at the azimuth that was read and the
-    true light; then light, at the azimuth and elevation that were read. The grids have steps of `STEP` (of
-    twice that for the last two) and go `BEYOND` the data.
+    The angle named `first` is read with the others as they are in `factors`; each that follows, in the order
+    azimuth, elevation, light, with those already read as they were. Grids have a step of `STEP` for the
+    first and of twice that for the others, and go `BEYOND` the data.
     """
     size = pictures.shape[-1]
-    angles = grid("azimuth")
-    azimuth = angles[nearest_picture(pictures, _rendered(factors, "azimuth", angles, size))]
-    rest: dict[str, list[float]] = {"elevation": [], "light": []}
-    for picture, turned in zip(pictures, azimuth, strict=True):
-        known = replace(factors, azimuth=float(turned))
-        for name, found in rest.items():
-            angles = grid(name, 2 * STEP)
-            place = nearest_picture(picture[None], _rendered(known, name, angles, size))[0]
-            found.append(float(angles[place]))
-            known = replace(known, **{name: found[-1]})  # type: ignore[arg-type]
-    return Angles(azimuth, np.array(rest["elevation"]), np.array(rest["light"]))
+    angles = grid(first, STEP)
+    found = {first: angles[nearest_picture(pictures, _rendered(factors, first, angles, size))]}
+    for name in [name for name in RANGES if name != first]:
+        angles, places = grid(name, 2 * STEP), []
+        for number, picture in enumerate(pictures):
+            read = {before: float(values[number]) for before, values in found.items()}
+            candidates = _rendered(replace(factors, **read), name, angles, size)  # type: ignore[arg-type]
+            places.append(int(nearest_picture(picture[None], candidates)[0]))
+        found[name] = angles[places]
+    return Angles(**found)
 
 
 def freest_unit(model: InverseGraphics, data: Solids, name: str) -> int:
@@ -174,9 +173,9 @@ def measure_motion(
         factors = [data.factors(index) for index in sequence]
         truth.append([getattr(one, name) for one in factors])
         known = factors[base]
-        read.append(read_angles(decode(model, moved(code[base], unit, code[:, unit])), known))
-        swept.append(read_angles(decode(model, moved(code[base], unit, sweep)), known))
-        own.append(read_angles(decode(model, code), known))
+        read.append(read_angles(decode(model, moved(code[base], unit, code[:, unit])), known, name))
+        swept.append(read_angles(decode(model, moved(code[base], unit, sweep)), known, name))
+        own.append(read_angles(decode(model, code), known, name))
     return Motion(name, unit, np.array(truth), encoded, *(_stacked(many) for many in (read, swept, own)))
 
 
