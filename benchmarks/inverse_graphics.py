@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from neocog.data.loader import Loader
-from neocog.data.solids import GROUP, KINDS, Solids
+from neocog.data.solids import CODE_RATIO, GROUP, KINDS, Solids
 from neocog.data.solids_render import RANGES
 from neocog.explain.graphics import (
     BEYOND,
@@ -118,7 +118,7 @@ def report(label: str, model: InverseGraphics) -> None:
 
 
 def strip(model: InverseGraphics, file: Path) -> None:
-    data = Solids("test", ratio=(1, 1, 1, 1))
+    data = Solids("test")
     units = (*range(len(RANGES)), freest_intrinsic(model, data))
     rows = rows_of_units(model, data, GROUP // 2, units, reach_of_units(model, data))
     unit_strips([(one.name, one.pictures) for one in rows]).save(file)
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--lr", type=float, default=1.5e-3)
     parser.add_argument("--invariance", type=float, default=SMALL.invariance)
     parser.add_argument(
-        "--ratio", type=int, nargs=4, default=(1, 1, 1, 1), help="azimuth elevation light shape"
+        "--ratio", type=int, nargs=4, default=CODE_RATIO, help="azimuth elevation light shape"
     )
     parser.add_argument("--only", choices=["clamped", "entangled"])
     parser.add_argument("--strip", type=Path, help="where a picture of moved units is written")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from neocog.data.solids import GROUP, Factors, Solids, shapes
+from neocog.data.solids import GROUP, PAPER_RATIO, Factors, Solids, shapes
 from neocog.explain import graphics
 from neocog.explain.graphics import (
     encode,
@@ -84,7 +84,7 @@ def test_a_perfect_decoder_is_found_perfect(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_strips_show_what_the_decoder_gives() -> None:
-    network, data = model(), Solids("test", count=4 * GROUP, ratio=(1, 1, 1, 1))
+    network, data = model(), Solids("test", count=4 * GROUP)
     reach = reach_of_units(network, data, 40)
     assert reach.shape == (SMALL.code, 2) and (reach[:, 0] <= reach[:, 1]).all()
     unit = graphics.freest_intrinsic(network, data)
@@ -102,6 +102,6 @@ def test_strips_show_what_the_decoder_gives() -> None:
 
 
 def test_sequences_are_those_of_their_kind() -> None:
-    data = Solids("test", count=14 * GROUP)
+    data = Solids("test", count=14 * GROUP, ratio=PAPER_RATIO)
     assert [one[0] for one in sequences(data, "azimuth")] == [0, 13 * GROUP]
     assert len(sequences(data, "shape")) == 10

@@ -38,6 +38,7 @@ class InverseGraphicsOptions:
     clamp: Literal["mean", "first"] = "mean"  # to what of the group: the paper's, or its code's first picture
     invariance: float = 0.01  # pull of a clamped unit towards the mean; the authors' code has 0
     log_variance: float = -2.0  # of a unit before training: with 0, noise drowns what a code says at first
+    stretch: bool = True  # pictures are brought to exactly the side, whatever their shape
     entangled: bool = False  # clamp nothing: the baseline
 
     def __post_init__(self) -> None:
