@@ -15,8 +15,8 @@ the metrics must neither reward nor punish (VOC difficult, COCO crowd).
 Masks: uint8 (H, W); pixel value v is class v of the data set, which counts background among its classes where
 there is one (VOC's class 0); 255 is ignored.
 
-What a network answers is one of `Detections`, `Segmentation`, `Classification` and `Localization`; each
-follows its picture's `Frame` back to the original.
+What a network answers is one of `Detections`, `Segmentation`, `Classification`, `Localization` and
+`Reconstruction`; each follows its picture's `Frame` back to the original.
 """
 
 from __future__ import annotations
@@ -217,7 +217,26 @@ class Segmentation:
         return Segmentation(frame.sample_original(self.scores))
 
 
-Answer = Detections | Segmentation | Classification | Localization
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A picture as its code gives it back."""
+
+    image: Tensor  # (3, H, W) float32 in [0, 1]
+    code: Tensor  # (D,) float32: what the picture was made of
+
+    def __post_init__(self) -> None:
+        _expect("Reconstruction.image", self.image, (3, None, None), torch.float32)
+        _expect("Reconstruction.code", self.code, (None,), torch.float32)
+
+    def to(self, device: torch.device) -> Reconstruction:
+        return Reconstruction(self.image.to(device), self.code.to(device))
+
+    def to_original(self, frame: Frame) -> Reconstruction:
+        """Itself: it is the network's input once more, in that size."""
+        return self
+
+
+Answer = Detections | Segmentation | Classification | Localization | Reconstruction
 """What a network says of one picture."""
 
 

@@ -17,7 +17,7 @@ from neocog.data.loader import Loader, evaluation_batches
 from neocog.data.packing import collate
 from neocog.errors import DataError, UsageError
 from neocog.transforms.recipes import evaluation_recipe, training_recipe
-from neocog.types import Batch, Frame, Objects, Sample, SampleKey
+from neocog.types import Batch, Frame, Objects, Sample, SampleKey, Task
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 
@@ -35,6 +35,7 @@ class Memory:
     name: str = "memory"
     format: str = "memory"
     split: str = "train"
+    task: Task = Task.DETECT
     classes: tuple[str, ...] = ("a", "b")
     fingerprint: str = "none"
 

@@ -30,7 +30,8 @@ class Dataset(Protocol):
     @property
     def task(self) -> Task:
         """What its truth serves: samples have objects (DETECT), one object (LOCALIZE), a label (CLASSIFY), or
-        a mask (SEGMENT), and then the objects in it where they are known."""
+        a mask (SEGMENT), and then the objects in it where they are known. Of RECONSTRUCT the picture itself
+        is the truth, and the label says what changes in its group."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -54,7 +55,12 @@ class Dataset(Protocol):
 
     def objects(self, index: int) -> Objects:
         """The objects of one image, without decoding its pixels. Of CLASSIFY: one, the whole image. Of
-        SEGMENT: none, unless they are known besides the mask."""
+        SEGMENT: none, unless they are known besides the mask. Of RECONSTRUCT: none."""
+
+
+def group_of(data: Dataset) -> int:
+    """How many consecutive pictures stay together in a shuffled order: the data set's `group`, or 1."""
+    return int(getattr(data, "group", 1))
 
 
 class MaskDataset(Dataset, Protocol):

@@ -4,6 +4,9 @@ Training reads an endless stream: the permutations of epoch 0, 1, 2, ... one aft
 of equal size. A batch may run over the border of two epochs, so every picture is seen equally often and none
 is dropped. The number of a step is its place in that stream; it names the batch completely, and resuming is
 starting at a later step. Nothing depends on the number of workers.
+
+Of a data set with a `group`, such as the solids, so many consecutive pictures stay together and in order:
+groups are permuted, cut into batches and divided among processes, never what is in them.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from neocog.data.dataset import Dataset
+from neocog.data.dataset import Dataset, group_of
 from neocog.data.packing import Packed, pack, unpack
 from neocog.data.workers import Pool, WorkerDied
 from neocog.errors import DataError, UsageError
@@ -84,6 +87,8 @@ class Loader:
         turns, a whole batch each.
 
         With `strict`, the first picture that cannot be read ends an iteration by DataError.
+
+        With `shuffle`, a batch must hold whole groups of the data set: UsageError if it cannot.
         """
         if batch_size < 1 or workers < 0 or start_step < 0 or stride < 1:
             raise UsageError(
@@ -99,7 +104,8 @@ class Loader:
         if not shuffle:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
-        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share)
+        group = _group(dataset, batch_size) if shuffle else 1
+        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share, group)
         self._gives_empty = shuffle and share[1] > 1
         memory = MEMORY // max(workers, 1) if shuffle else 0  # one pass reads nothing twice
         drawn = transform if isinstance(transform, Drawn) else Drawn((transform,), seed)
@@ -220,6 +226,19 @@ def evaluation_batches(
     )
 
 
+def _group(dataset: Dataset, batch_size: int) -> int:
+    """The data set's group, if batches of this size can be made of it."""
+    group = group_of(dataset)
+    if batch_size % group:
+        raise UsageError(
+            f"{dataset.name}: pictures stay together in groups of {group}, and batches of {batch_size} would "
+            f"cut them; give a --batch that is a multiple of {group}"
+        )
+    if len(dataset) % group:
+        raise DataError(f"{dataset.name}: {len(dataset)} pictures are not whole groups of {group}")
+    return group
+
+
 class _Request(NamedTuple):
     """What one step asks for."""
 
@@ -238,6 +257,7 @@ class _Plan:
     stop: int | None
     shuffle: bool
     share: tuple[int, int]
+    group: int = 1  # consecutive samples that stay together; divides `count` and `batch_size`
 
     def __len__(self) -> int:
         if self.stop is None:
@@ -251,13 +271,14 @@ class _Plan:
         return self.start + (self.share[0] - self.start) % self._turns()
 
     def __iter__(self) -> Iterator[_Request]:
-        epoch, order = -1, np.arange(self.count)
+        group, groups = self.group, self.count // self.group
+        epoch, order = -1, np.arange(groups)
         number, processes = self.share if self.shuffle else (0, 1)
         for step in itertools.count(self._first(), self._turns()):
             if self.stop is not None and step >= self.stop:
                 return
             first, end = (
-                step * self.batch_size + place * self.batch_size // processes
+                step * self.batch_size + place * (self.batch_size // group) // processes * group
                 for place in (number, number + 1)
             )
             end = end if self.shuffle else min(end, self.count)
@@ -265,8 +286,10 @@ class _Plan:
             for position in range(first, end):
                 if self.shuffle and position // self.count != epoch:
                     epoch = position // self.count
-                    order = generator(SampleKey(self.seed, epoch, 0), "order").permutation(self.count)
-                keys.append(SampleKey(self.seed, max(0, epoch), int(order[position % self.count])))
+                    order = generator(SampleKey(self.seed, epoch, 0), "order").permutation(groups)
+                whole, within = divmod(position % self.count, group)
+                index = int(order[whole]) * group + within
+                keys.append(SampleKey(self.seed, max(0, epoch), index))
             yield _Request(step, tuple(keys))
 
 

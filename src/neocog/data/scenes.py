@@ -1,7 +1,8 @@
-"""`scenes[:std|hard|single|pairs]`: a generated data set, always there, with exact truth for every task.
+"""`scenes[:std|hard|single|pairs|solids]`: a generated data set, always there, with exact truth.
 
 Of one scene the tasks take: DETECT its objects; SEGMENT the class of every pixel, background being class 0;
-LOCALIZE its main object, the one with the most pixels in sight; CLASSIFY the class of that object.
+LOCALIZE its main object, the one with the most pixels in sight; CLASSIFY the class of that object. The solids
+are of another kind, and stand in `solids.py`.
 """
 
 from __future__ import annotations
@@ -13,10 +14,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from neocog.data.dataset import Dataset
 from neocog.data.files import printable, split_name
 from neocog.data.label_vectors import PAIRS, LabelVectors, pair_vectors
 from neocog.data.render import LEVELS, TEXTURES, VERSION, Scene, render_scene
 from neocog.data.shapes import CLASSES
+from neocog.data.solids import Solids
 from neocog.errors import DataError
 from neocog.types import Frame, Objects, Sample, SampleKey, Task
 
@@ -25,6 +28,8 @@ TASKS = (Task.DETECT, Task.SEGMENT, Task.CLASSIFY, Task.LOCALIZE)
 
 BACKGROUND = "background"
 """Class 0 of masks."""
+
+NAMES = tuple(f"scenes:{level}" for level in (*LEVELS, "solids"))
 
 COUNTS = {"train": 4000, "val": 400, "test": 400}
 
@@ -59,7 +64,7 @@ class Scenes:
         if task not in TASKS:
             raise DataError(f"scenes hold no truth for the task '{task.value}'")
         if level not in LEVELS:
-            nearest = _nearest(f"scenes:{level}", tuple(f"scenes:{name}" for name in LEVELS))
+            nearest = _nearest(f"scenes:{level}", NAMES)
             raise DataError(f"no generated data set 'scenes:{printable(level)}': did you mean '{nearest}'?")
         if split not in COUNTS:
             nearest = _nearest(split, tuple(COUNTS))
@@ -149,12 +154,19 @@ def open_scenes(
     split: str = "train",
     count: int | None = None,
     seed: int = 0,
-    size: int = 128,
+    size: int | None = None,
     task: Task = Task.DETECT,
-) -> Scenes:
-    """A split of `scenes` (the level `std`) or `scenes:LEVEL`. Raises DataError, naming the nearest name."""
+) -> Dataset:
+    """A split of `scenes` (the level `std`) or `scenes:LEVEL`, or of `scenes:solids`, which serves one task.
+
+    `size` is 128 pixels by default, or 64 of solids. Raises DataError, naming the nearest name.
+    """
     head, colon, level = name.partition(":")
     if head != "scenes":
-        nearest = _nearest(name, ("scenes", *(f"scenes:{known}" for known in LEVELS)))
+        nearest = _nearest(name, ("scenes", *NAMES))
         raise DataError(f"no generated data set '{printable(name)}': did you mean '{nearest}'?")
-    return Scenes(level if colon else "std", split, count, seed, size, task)
+    if level != "solids":
+        return Scenes(level if colon else "std", split, count, seed, size or 128, task)
+    if task not in (Task.DETECT, Task.RECONSTRUCT):  # the first is what is asked for where no task is named
+        raise DataError(f"scenes:solids hold no truth for the task '{task.value}'")
+    return Solids(split, count, seed, size or 64)
