@@ -7,6 +7,7 @@ are those of its backbone's paper.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -26,6 +27,8 @@ from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.fcn import FCNOptions
 from neocog.models.fpn import FPNOptions
+from neocog.models.inverse_graphics import SMALL as SMALL_GRAPHICS
+from neocog.models.inverse_graphics import Encoder, InverseGraphicsOptions
 from neocog.models.localizer import LocalizerOptions
 from neocog.models.rcnn import RCNNOptions
 from neocog.models.rfcn import RFCNOptions
@@ -132,6 +135,11 @@ BACKBONES: dict[str, BackboneEntry] = {
         lenet5, size=32, whole=_SMALL, variants={"original": lambda: lenet5(original=True)}
     ),
     "alexnet": BackboneEntry(alexnet, size=224),
+    "dc-ign": BackboneEntry(
+        lambda: Encoder(SMALL_GRAPHICS),
+        size=SMALL_GRAPHICS.side,
+        training={"optimizer": "adamw", "lr": 1.5e-3, "batch": 20, "weight_decay": 0.0, "clip": math.inf},
+    ),
 }
 
 
@@ -162,6 +170,11 @@ def localizer_options(backbone: str, side: int) -> LocalizerOptions:
 
 SMALL = 192
 """Longest side in pixels of pictures that hold few objects: fewer anchors and regions serve them."""
+
+
+def inverse_graphics_options(backbone: str, side: int) -> InverseGraphicsOptions:
+    """The paper's network for pictures of 150 px; for any other side the small one."""
+    return InverseGraphicsOptions() if side == 150 else replace(SMALL_GRAPHICS, side=side)
 
 
 def rcnn_options(backbone: str, side: int) -> RCNNOptions:

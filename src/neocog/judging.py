@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from neocog.data.dataset import Dataset, MaskDataset
 from neocog.metrics.classification import ClassificationResult, classification_accuracy
 from neocog.metrics.coco import CocoResult, coco_average_precision
+from neocog.metrics.graphics import ReconstructionResult
 from neocog.metrics.localization import LocalizationResult, localization_accuracy
 from neocog.metrics.segmentation import SegmentationRecord, SegmentationResult, record, summarize
 from neocog.metrics.voc import VocResult, voc_average_precision
@@ -23,6 +25,7 @@ from neocog.types import (
     Detections,
     Localization,
     Objects,
+    Reconstruction,
     Segmentation,
     Task,
 )
@@ -150,6 +153,33 @@ class SegmentationJudge:
         return record
 
 
+class ReconstructionJudge:
+    """Keeps the pictures that were made, and how far they are from the true ones."""
+
+    def record(
+        self, data: Dataset, index: int, answer: Reconstruction, views: dict[str, Any]
+    ) -> tuple[NDArray[np.uint8], float, int]:
+        sample, made = data[index], answer.image.permute(1, 2, 0).numpy()
+        size = (made.shape[1], made.shape[0])
+        true = np.asarray(Image.fromarray(sample.image).resize(size, Image.Resampling.BILINEAR)) / 255
+        kept = (made.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        assert sample.label is not None
+        return kept, float(np.mean((made - true) ** 2)), sample.label
+
+    def result(
+        self,
+        data: Dataset,
+        indices: Sequence[int],
+        records: Sequence[tuple[NDArray[np.uint8], float, int]],
+        unseen: Sequence[int],
+    ) -> ReconstructionResult:
+        errors, labels = [error for _, error, _ in records], [label for *_, label in records]
+        return ReconstructionResult(np.array(errors), np.array(labels, np.int64), data.classes)
+
+    def answer(self, record: tuple[NDArray[np.uint8], float, int]) -> NDArray[np.uint8]:
+        return record[0]
+
+
 class ClassificationJudge:
     """Keeps the scores."""
 
@@ -215,6 +245,7 @@ class TaskEntry:
     per_class: tuple[Column, ...]  # a table of classes
     axis: str  # what curves are drawn against
     pipeline: str  # the hub's name of the task, for model cards
+    most: float | None = 1.0  # the largest value that there can be, for the axes of charts
     extra: Callable[[Any], dict[str, Any]] = _nothing  # what else `evaluation.json` holds
 
     @property
@@ -285,6 +316,18 @@ TASKS: dict[Task, TaskEntry] = {
         ),
         axis="localization accuracy",
         pipeline="object-detection",
+    ),
+    Task.RECONSTRUCT: TaskEntry(
+        ReconstructionJudge(),
+        shown=(Column("psnr", "PSNR dB"), Column("mse", "squared error")),
+        per_class=(
+            Column("pictures", "pictures", SUM),
+            Column("psnr", "PSNR dB", "psnr"),
+            Column("mse", "squared error", "mse"),
+        ),
+        axis="PSNR dB",
+        most=None,
+        pipeline="image-to-image",
     ),
 }
 """What is measured, by task."""

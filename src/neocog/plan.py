@@ -141,6 +141,8 @@ def default_augmentation(data: Dataset, model: str, name: str | None = None) -> 
     `name`: one of AUGMENTATIONS; None: the model's own, and for generated pictures the first. Raises
     UsageError for a name that does not exist.
     """
+    if MODELS[model].task is Task.RECONSTRUCT:  # what is to be given back stays as it is
+        return Augmentation(flip=False, scale=None, colour=False)
     generated = isinstance(data, Scenes)
     if name is None:
         name = "usual" if generated else MODELS[model].augment

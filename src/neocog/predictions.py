@@ -14,7 +14,15 @@ import numpy as np
 import torch
 
 from neocog.data.images import read_image
-from neocog.types import IGNORED_PIXEL, Answer, Classification, Detections, Localization, Segmentation
+from neocog.types import (
+    IGNORED_PIXEL,
+    Answer,
+    Classification,
+    Detections,
+    Localization,
+    Reconstruction,
+    Segmentation,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -199,7 +207,29 @@ class MaskPrediction:
         return {"source": self.source, "shares": self.shares()}
 
 
-AnyPrediction = Prediction | ClassPrediction | ObjectPrediction | MaskPrediction
+@dataclass(frozen=True, slots=True)
+class CodePrediction:
+    """A picture as a graphics code, and what the decoder makes of that code."""
+
+    image: np.ndarray  # (H, W, 3) float32 in [0, 1], as large as the network's pictures
+    code: np.ndarray  # (D,) float32
+    source: str = ""
+
+    def draw(self, image: Picture) -> Image:
+        """The picture beside the one made of its code, as a Pillow image."""
+        from neocog.pictures.answers import draw_rendered
+
+        return draw_rendered(_pixels(image), self.image)
+
+    def line(self) -> str:
+        return "code " + " ".join(f"{value:.2f}" for value in self.code[:6]) + " ..."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {"source": self.source, "code": self.code.tolist()}
+
+
+AnyPrediction = Prediction | ClassPrediction | ObjectPrediction | MaskPrediction | CodePrediction
 
 
 def prediction_of(answer: Answer, classes: Sequence[str], source: str = "") -> AnyPrediction:
@@ -214,6 +244,8 @@ def prediction_of(answer: Answer, classes: Sequence[str], source: str = "") -> A
             return ObjectPrediction(box.numpy(), scores.numpy(), names, source)
         case Segmentation(scores):
             return MaskPrediction(answer.labels.numpy(), scores.amax(0).numpy(), names, source)
+        case Reconstruction(image, code):
+            return CodePrediction(image.permute(1, 2, 0).numpy(), code.numpy(), source)
 
 
 def _pixels(image: Picture) -> np.ndarray:

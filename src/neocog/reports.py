@@ -124,11 +124,12 @@ def _curves(log: Path, task: Task) -> Iterator[tuple[str, str]]:
     judged = [record for record in records if "validation" in record]
     if len(judged) > 1:
         x = [record["step"] for record in judged]
-        shown, axis = TASKS[task].shown[:2], TASKS[task].axis
+        entry = TASKS[task]
+        shown = entry.shown[:2] if entry.most else entry.shown[:1]
         curves = [Curve(c.heading, x, [as_number(r["validation"].get(c.key)) for r in judged]) for c in shown]
         yield (
-            line_chart("Validation", curves, Axis("step"), Axis(axis, lower=0, upper=1)),
-            f"The validation's {axis} against the training step",
+            line_chart("Validation", curves, Axis("step"), Axis(entry.axis, lower=0, upper=entry.most)),
+            f"The validation's {entry.axis} against the training step",
         )
 
 

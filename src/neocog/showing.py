@@ -15,7 +15,7 @@ from neocog.metrics.slices import by_crowd, by_size
 from neocog.pictures.answers import draw_class, draw_localization, draw_mask
 from neocog.pictures.axes import Axis
 from neocog.pictures.charts import Curve, bar_chart, line_chart, precision_recall_chart
-from neocog.pictures.draw import draw_detections, draw_objects
+from neocog.pictures.draw import draw_detections, draw_objects, enlarged
 from neocog.pictures.matrix import confusion_chart
 from neocog.pictures.report import Page
 from neocog.predictions import prediction_of
@@ -182,6 +182,26 @@ class Classifying:
         return chosen(reasons, first.images)
 
 
+class Reconstructing:
+    """A picture, and the one made of its code."""
+
+    def truth(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return enlarged(image)[0]
+
+    def answer(self, data: Dataset, evaluation: Evaluation, place: int, image: np.ndarray) -> Image.Image:
+        return enlarged(evaluation.answers[place])[0]
+
+    def add_details(self, page: Page, evaluation: Evaluation) -> None:
+        """The numbers of each kind of sequence say it all."""
+
+    def add_differences(self, page: Page, evaluations: Evaluations) -> None:
+        """There is one model of this task."""
+
+    def telling(self, evaluations: Evaluations) -> dict[int, str]:
+        errors = next(iter(evaluations.values())).result.errors
+        return chosen({"the worst": np.argsort(-errors, kind="stable").tolist()}, len(errors))
+
+
 class Localizing:
     """One box and a class a picture."""
 
@@ -232,5 +252,6 @@ SHOWN: dict[Task, Shower] = {
     Task.SEGMENT: Segmenting(),
     Task.CLASSIFY: Classifying(),
     Task.LOCALIZE: Localizing(),
+    Task.RECONSTRUCT: Reconstructing(),
 }
 """Every task's own way."""

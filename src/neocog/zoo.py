@@ -19,6 +19,7 @@ from neocog.defaults import (
     faster_rcnn_options,
     fcn_options,
     fpn_options,
+    inverse_graphics_options,
     localizer_options,
     rcnn_options,
     rfcn_options,
@@ -34,6 +35,7 @@ from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.fcn import FCN, fcn_stages
 from neocog.models.fpn import FPN
+from neocog.models.inverse_graphics import InverseGraphics
 from neocog.models.localizer import Localizer
 from neocog.models.rcnn import RCNN
 from neocog.models.rfcn import RFCN
@@ -147,7 +149,6 @@ def _fcn(finest: int, summary: str) -> ModelEntry:
         "Long et al. 2015, arXiv:1411.4038",
         summary,
         variant="trunk",
-        compared=False,
         stages=fcn_stages,
     )
 
@@ -276,8 +277,16 @@ MODELS: dict[str, ModelEntry] = {
         "a network and its mirror image, which puts every value back where it was pooled from",
         side=224,
         variant="switches",
-        compared=False,
         stages=deconvnet_stages,
+    ),
+    "dc-ign": ModelEntry(
+        Task.RECONSTRUCT,
+        lambda backbone, classes, options: InverseGraphics(classes, options),  # which has its own encoder
+        inverse_graphics_options,
+        ("dc-ign",),
+        "Kulkarni et al. 2015, arXiv:1503.03167",
+        "a picture as a code of pose, light and shape, and back",
+        side=150,
     ),
 }
 

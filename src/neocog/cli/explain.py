@@ -39,6 +39,7 @@ METHODS = (
     "occlusion",
     "invariance",
     "heatmap",
+    "units",
 )
 
 EXAMPLE = "Example: neocog explain runs/first photo.jpg --method gradcam --out runs/first/gradcam"
@@ -75,7 +76,8 @@ def explain(
 
     `stages`: anchors or cells, proposals, scores, suppression. `features`, `filters`: maps and weights.
     `deconvnet`, `guided`: units projected back to pixels. `gradcam`, `occlusion`: what a score depends on.
-    `invariance`: the change of maps under shifts. `heatmap`: a classifier over a larger picture.
+    `invariance`: the change of maps under shifts. `heatmap`: a classifier over a larger picture. `units`:
+    a picture drawn again while one unit of its graphics code moves.
     """
     from neocog.cli.progress import show_download
     from neocog.data.images import read_image

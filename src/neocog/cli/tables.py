@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 def print_data(data: Dataset, file: TextIO) -> None:
     """What was opened, and what of it was lost, or is ignored."""
+    from neocog.data.main_object import MainObject
     from neocog.data.unseen import Ignoring
 
     many = ", ".join(data.classes[:10]) + (", ..." if len(data.classes) > 10 else "")
     print(f"{data.name} ({data.format}), split {data.split}: {len(data)} images; classes: {many}", file=file)
     report = getattr(data, "report", None)
-    if isinstance(data, Ignoring):
+    if isinstance(data, Ignoring | MainObject):
         print(f"  {data.line()}", file=file)
     for line in [] if report is None else report.lines():
         print(f"  {line}", file=file)

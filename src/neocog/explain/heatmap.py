@@ -117,7 +117,7 @@ def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
     The picture goes in as it is where it is larger than what the classifier learnt from; otherwise it is
     enlarged first, until its shorter side is twice that. Raises UsageError for a classifier of one size.
     """
-    from neocog.parts.convolutional import convolutionalized  # type: ignore[import-not-found, unused-ignore]
+    from neocog.parts.convolutional import convolutionalized
 
     network: Any = convolutionalized(subject.model)
     pixels = _larger(subject.pixels, network.side)

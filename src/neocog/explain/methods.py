@@ -15,6 +15,7 @@ from neocog.explain.occlusion import occlusion
 from neocog.explain.scores import SCORED
 from neocog.explain.shown_stages import shown_stages
 from neocog.explain.subject import Choices, Shown, Subject
+from neocog.explain.units import units
 from neocog.types import Task
 
 
@@ -39,6 +40,7 @@ METHODS: Mapping[str, Method] = {
     "gradcam": Method(gradcam, SCORED, "which cells raise a score"),
     "occlusion": Method(occlusion, SCORED, "what hiding a part costs"),
     "invariance": Method(invariance, EVERY, "the change of maps under shifts"),
+    "units": Method(units, (Task.RECONSTRUCT,), "the picture drawn again while one unit of its code moves"),
     "heatmap": Method(heatmap, (Task.CLASSIFY,), "a class over a larger picture"),
 }
 

@@ -8,7 +8,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from neocog.pictures.draw import class_colour, draw_detections, enlarged, font_for, titled
+from neocog.pictures.draw import (
+    class_colour,
+    draw_detections,
+    enlarged,
+    font_for,
+    side_by_side,
+    titled,
+)
 from neocog.pictures.theme import LIGHT, MARK_INK
 from neocog.types import IGNORED_PIXEL, Detections, Localization
 
@@ -26,6 +33,12 @@ def draw_localization(image: np.ndarray, answer: Localization, classes: Sequence
     label = torch.tensor([answer.label])
     found = Detections(answer.box[None], answer.scores[label], label)
     return draw_detections(image, found, classes, threshold=0.0)
+
+
+def draw_rendered(image: np.ndarray, rendered: np.ndarray) -> Image.Image:
+    """The picture (H, W, 3) uint8 RGB beside one (h, w, 3) in [0, 1] that was made of its code."""
+    made = (rendered.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return side_by_side(enlarged(image)[0], enlarged(made)[0], ("picture", "made of its code"))
 
 
 def draw_mask(image: np.ndarray, mask: np.ndarray, classes: Sequence[str]) -> Image.Image:
