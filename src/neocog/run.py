@@ -24,6 +24,7 @@ from neocog.distributed.norm import synchronise
 from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
+from neocog.parts.convolved import ConvolvedDense
 from neocog.parts.extras import DilatedDense
 from neocog.parts.heads import TwoLayerHead
 from neocog.plan import Machine, RunOptions, open_split, require_memory
@@ -88,7 +89,7 @@ class Run:
         if options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
             for part in model.children():  # VGG-16's dense layers
-                if isinstance(part, TwoLayerHead | DilatedDense):
+                if isinstance(part, TwoLayerHead | DilatedDense | ConvolvedDense):
                     part.start_from(dense)
         self._completes = getattr(model, "linear", None) is not None
         self.selects = self.selects and not self._completes  # what is not complete is not comparable

@@ -10,7 +10,7 @@ import torch
 from tests.references.small_classifier import Plain, SmallClassifier, subject_of
 
 from neocog.backbones.compact import compact
-from neocog.backbones.vgg import VGG16
+from neocog.backbones.vgg import vgg16
 from neocog.errors import UsageError
 from neocog.explain.deconvnet import Unit, deconvnet, guided, project, strongest_units
 from neocog.explain.receptive import receptive_field
@@ -35,7 +35,7 @@ def test_of_one_channel_its_peaks() -> None:
 
 def test_a_projection_stays_within_what_the_unit_sees() -> None:
     torch.manual_seed(0)
-    subject = subject_of(SmallClassifier(VGG16(), 3), NOISE)
+    subject = subject_of(SmallClassifier(vgg16(), 3), NOISE)
     units = strongest_units(subject.backbone(subject.batch.images).maps["pool2"][0], most=4)
     back = project(subject, "pool2", units, "deconvnet")
     field = receptive_field(subject.backbone, "pool2")
@@ -84,7 +84,7 @@ def test_a_silent_map_is_an_error() -> None:
 
 
 def test_the_usual_level_is_the_last_that_is_no_pooling() -> None:
-    vgg, small = VGG16(), compact()
+    vgg, small = vgg16(), compact()
     assert chosen_level(vgg, None, list(vgg.channels)) == "conv5_3"
     assert chosen_level(vgg, None, ["pool1"]) == "pool1"
     assert chosen_level(small, None, ["c2", "c3", "c4", "p3"]) == "p3"

@@ -16,7 +16,7 @@ from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
 from neocog.backbones.darknet import Darknet
 from neocog.backbones.resnet import resnet18
-from neocog.backbones.vgg import VGG16
+from neocog.backbones.vgg import vgg16
 from neocog.cli import explain as command
 from neocog.cli import main
 from neocog.errors import UsageError
@@ -30,7 +30,7 @@ from neocog.zoo import MODELS, create
 
 NOISE = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
 BACKBONES: dict[str, Any] = {
-    "vgg16": VGG16,
+    "vgg16": vgg16,
     "resnet18": resnet18,
     "compact": compact,
     "darknet": lambda: Darknet(((3, 8, 2), None, (3, 12, 1), None, (3, 12, 2))),
@@ -54,7 +54,7 @@ def test_every_method_on_every_backbone(backbone: str, method: str) -> None:
 
 def test_poolings_that_return_switches() -> None:
     torch.manual_seed(0)
-    subject = subject_of(SmallClassifier(VGG16(ceil_mode=True, switches=True), 3), NOISE)
+    subject = subject_of(SmallClassifier(vgg16(ceil_mode=True, switches=True), 3), NOISE)
     check(explained(subject, "guided", Choices()))
 
 

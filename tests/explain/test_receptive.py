@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
 from neocog.backbones.resnet import resnet18, resnet50
-from neocog.backbones.vgg import VGG16
+from neocog.backbones.vgg import vgg16
 from neocog.errors import UsageError
 from neocog.explain.receptive import Field, field_of, over_pixels, receptive_field
 from neocog.ops.summary import summarize
@@ -36,8 +36,8 @@ RESNET50 = {"layer1": 35, "layer2": 91, "layer3": 267, "layer4": 427}
 @pytest.mark.parametrize("level", VGG)
 def test_vgg(level: str) -> None:
     size, stride, offset = VGG[level]
-    assert receptive_field(VGG16(), level) == Field(stride, offset, size)
-    assert receptive_field(VGG16(ceil_mode=True, switches=True), level) == Field(stride, offset, size)
+    assert receptive_field(vgg16(), level) == Field(stride, offset, size)
+    assert receptive_field(vgg16(ceil_mode=True, switches=True), level) == Field(stride, offset, size)
 
 
 @pytest.mark.parametrize(("build", "sizes"), [(resnet18, RESNET18), (resnet50, RESNET50)])
@@ -66,7 +66,7 @@ def test_the_field_is_what_can_change_the_cell() -> None:
     assert p2.stride == 4 and p2.size > receptive_field(network, "p3").size
 
 
-@pytest.mark.parametrize("build", [VGG16, resnet18, lambda: resnet18(dilated=True)])
+@pytest.mark.parametrize("build", [vgg16, resnet18, lambda: resnet18(dilated=True)])
 def test_it_is_what_arithmetic_finds(build: Callable[[], Backbone]) -> None:
     network = build()
     for level in network.channels:

@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from neocog.data.dataset import Dataset
+from neocog.data.digits import Digits
 from neocog.data.files import printable, split_name
 from neocog.data.label_vectors import PAIRS, LabelVectors, pair_vectors
 from neocog.data.render import LEVELS, TEXTURES, VERSION, Scene, render_scene
@@ -29,7 +30,10 @@ TASKS = (Task.DETECT, Task.SEGMENT, Task.CLASSIFY, Task.LOCALIZE)
 BACKGROUND = "background"
 """Class 0 of masks."""
 
-NAMES = tuple(f"scenes:{level}" for level in (*LEVELS, "solids"))
+OWN_TASKS = {"solids": Task.RECONSTRUCT, "digits": Task.CLASSIFY}
+"""Generated sets that are no scenes, and what each serves."""
+
+NAMES = tuple(f"scenes:{level}" for level in (*LEVELS, *OWN_TASKS))
 
 COUNTS = {"train": 4000, "val": 400, "test": 400}
 
@@ -157,16 +161,19 @@ def open_scenes(
     size: int | None = None,
     task: Task = Task.DETECT,
 ) -> Dataset:
-    """A split of `scenes` (the level `std`) or `scenes:LEVEL`, or of `scenes:solids`, which serves one task.
+    """A split of `scenes` (the level `std`) or `scenes:LEVEL`; of `scenes:solids` or `scenes:digits`, which
+    serve one task each.
 
-    `size` is 128 pixels by default, or 64 of solids. Raises DataError, naming the nearest name.
+    `size` is 128 pixels by default, 64 of solids and 28 of digits; `count` and `seed` do nothing to these.
+    Raises DataError, naming the nearest name.
     """
     head, colon, level = name.partition(":")
     if head != "scenes":
         nearest = _nearest(name, ("scenes", *NAMES))
         raise DataError(f"no generated data set '{printable(name)}': did you mean '{nearest}'?")
-    if level != "solids":
+    own = OWN_TASKS.get(level)
+    if own is None:
         return Scenes(level if colon else "std", split, count, seed, size or 128, task)
-    if task not in (Task.DETECT, Task.RECONSTRUCT):  # the first is what is asked for where no task is named
-        raise DataError(f"scenes:solids hold no truth for the task '{task.value}'")
-    return Solids(split, count, seed, size or 64)
+    if task not in (Task.DETECT, own):  # the first is what is asked for where no task is named
+        raise DataError(f"scenes:{level} hold no truth for the task '{task.value}', but for '{own.value}'")
+    return Digits(split, size or 28) if level == "digits" else Solids(split, count, seed, size or 64)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from neocog.backbones.backbone import Backbone
 from neocog.errors import UsageError
+from neocog.models.fcn import FCN
 from neocog.models.rcnn import RCNN
 from neocog.types import Batch, Features, Frame
 from neocog.zoo import known
@@ -110,6 +111,11 @@ def maps_of(model: Any, batch: Batch) -> Features:
 def margin_of(model: Any) -> int:
     """Pixels that the model puts around its pictures before its backbone sees them, by its type."""
     return 0
+
+
+@margin_of.register
+def _(model: FCN) -> int:
+    return max(model.options.pad - 1, 0)  # the first convolution pads by one pixel itself
 
 
 def chosen_level(backbone: Backbone, level: str | None, levels: Sequence[str]) -> str:
