@@ -132,7 +132,7 @@ class Segmenting:
     def add_details(self, page: Page, evaluation: Evaluation) -> None:
         result = evaluation.result
         page.figure(
-            confusion_chart("Which class is taken for which", result.confusion, result.classes),
+            confusion_chart("Which class is taken for which", result.confusion, result.classes, "pixels"),
             "Confusion matrix: a row a true class, a column an answer, shares of the row's pixels",
         )
 

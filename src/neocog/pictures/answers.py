@@ -95,12 +95,12 @@ def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, tuple[int, i
         return picture
     size, gap = 16, 10
     places: list[tuple[int, int]] = []
-    x = row = 0
+    x, row = gap, 0
     fonts = [font_for(name, size) for name, _ in entries]
     for (name, _), font in zip(entries, fonts, strict=True):
         width = size + 6 + round(font.getlength(name)) + 2 * gap
-        if x and x + width > picture.width:
-            x, row = 0, row + 1
+        if x > gap and x + width > picture.width:
+            x, row = gap, row + 1
         places.append((x, row))
         x += width
     high = size + gap

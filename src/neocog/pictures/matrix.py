@@ -15,10 +15,13 @@ MOST_WRITTEN = 16
 """Classes up to which every share is written into its cell."""
 
 
-def confusion_chart(title: str, confusion: NDArray[np.int64], classes: Sequence[str]) -> str:
-    """A row a true class, a column an answer: the share of the row's pictures, darker for more.
+def confusion_chart(
+    title: str, confusion: NDArray[np.int64], classes: Sequence[str], of: str = "pictures"
+) -> str:
+    """A row a true class, a column an answer: the share of the row, darker for more.
 
-    `confusion` (K, K) counts. The diagonal, what is right, has the accent. Rows without a picture stay blank.
+    `confusion` (K, K) counts of what `of` names. The diagonal, what is right, has the accent; rows of nothing
+    stay blank.
     """
     count = len(classes)
     left = min(label_room(list(classes)), WIDTH * 0.3) + 12
@@ -60,5 +63,5 @@ def confusion_chart(title: str, confusion: NDArray[np.int64], classes: Sequence[
                         style=f"fill:{ink}",
                     )
                 )
-    parts.append(text(left, top + size + 20, "per cent of a row's pictures", class_="muted"))
+    parts.append(text(left, top + size + 20, f"per cent of a row's {of}", class_="muted"))
     return document(WIDTH, top + size + 32, parts, label=title, style=STYLE, class_="chart")

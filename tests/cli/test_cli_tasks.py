@@ -1,0 +1,98 @@
+"""Every task from the command line: it trains, validates, is measured, predicts and is compared."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from neocog.cli import main
+from neocog.data.scenes import Scenes
+from neocog.data.write import write_dataset
+from neocog.judging import TASKS
+from neocog.predict import load
+from neocog.types import Task
+
+FORMATS = {"folders": Task.CLASSIFY, "masks": Task.SEGMENT, "voc": Task.DETECT}
+QUICK = ["--steps", "2", "--threads", "1", "--workers", "0"]
+
+MODELS = {
+    "notes-digit": ("folders", Task.CLASSIFY, []),
+    "compact": ("voc", Task.CLASSIFY, []),
+    "localizer": ("voc", Task.LOCALIZE, ["--size", "64"]),
+    "fcn-8s": ("masks", Task.SEGMENT, []),
+    "deconvnet": ("masks", Task.SEGMENT, ["--set", "stages=objects-first"]),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Generated pictures in a format for each kind of truth."""
+    home = tmp_path_factory.mktemp("data")
+    for format, task in FORMATS.items():
+        level = "single" if format == "folders" else "std"
+        counts = (
+            {"train": 60, "val": 24, "test": 24}
+            if format == "folders"
+            else dict.fromkeys(("train", "val", "test"), 6)
+        )
+        splits = {name: Scenes(level, name, count, size=64, task=task) for name, count in counts.items()}
+        write_dataset(splits, home / format, format)
+        (home / format / "classes.txt").write_text("\n".join(splits["train"].classes) + "\n")
+    return {format: home / format for format in FORMATS}
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_it_trains_is_measured_and_predicts(model: str, folders: dict[str, Path], tmp_path: Path) -> None:
+    format, task, words = MODELS[model]
+    data, out = folders[format], tmp_path / "run"
+    assert main(["train", model, "--data", str(data), "--out", str(out), *QUICK, *words]) == 0
+    assert json.loads((out / "run.json").read_text())["task"] == task
+    assert (out / "samples" / "00.png").exists() and (out / "report.html").exists()
+    assert TASKS[task].pipeline in (out / "model" / "README.md").read_text()
+    assert main(["evaluate", str(out), "--threads", "1"]) == 0
+    measured = json.loads((out / "evaluation.json").read_text())
+    assert measured["task"] == task and measured["split"] == "test"
+    assert {column.key for column in TASKS[task].shown} <= set(measured["metrics"])
+    picture = tmp_path / "picture.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (50, 90, 3), np.uint8)).save(picture)
+    found = load(out).predict(picture)
+    assert found.to_dict()["source"] == str(picture) and found.line()
+    if task is Task.SEGMENT:
+        assert found.mask.shape == found.scores.shape == (50, 90)
+    assert main(["predict", str(out), str(picture), "--out", str(tmp_path / "found")]) == 0
+    record = json.loads((tmp_path / "found" / "predictions.json").read_text())["images"][0]
+    assert (tmp_path / "found" / record["drawn"]).exists()
+    if task is Task.SEGMENT:
+        assert (np.asarray(Image.open(tmp_path / "found" / "masks" / record["drawn"])) == found.mask).all()
+
+
+def test_a_family_is_compared(folders: dict[str, Path], tmp_path: Path) -> None:
+    """One table, one report; what has no meaning for the task is absent."""
+    out = tmp_path / "all"
+    data = str(folders["masks"])
+    assert main(["compare", "fcn-32s", "fcn-8s", "--data", data, "--out", str(out), *QUICK]) == 0
+    table = json.loads((out / "compare.json").read_text())
+    assert table["task"] == "segment" and [row["model"] for row in table["rows"]] == ["fcn-32s", "fcn-8s"]
+    assert table["rows"][0]["metrics"]["mean_iou"]["mean"] >= 0
+    page = (out / "report.html").read_text()
+    assert "mean IoU" in page and "x R-CNN" not in page and "The same pictures" in page
+
+
+def test_what_does_not_fit_together_is_refused(
+    folders: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = str(tmp_path / "out")
+    assert main(["compare", "ssd", "fcn-8s", "--data", "scenes", "--out", out]) == 2
+    assert "compare one task" in capsys.readouterr().err
+    assert main(["compare", "--task", "segmentation", "--data", "scenes", "--out", out]) == 2
+    assert "did you mean 'segment'" in capsys.readouterr().err
+    assert main(["train", "fcn-8s", "--data", str(folders["folders"]), "--out", out, *QUICK]) == 3
+    assert "class folders" in capsys.readouterr().err
+    words = ["--main", "dragon", "--out", out, *QUICK]
+    assert main(["train", "localizer", "--data", str(folders["voc"]), *words]) == 3
+    assert "dragon" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
