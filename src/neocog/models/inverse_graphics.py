@@ -87,6 +87,7 @@ SMALL = InverseGraphicsOptions(
     start=32,
     decoder=(32, 32, 16, 1),
     decoder_kernels=(3, 3, 3, 5),
+    invariance=10.0,  # 0.01 is too little to be felt beside the loss of a sum over pixels
 )
 """The counterpart for pictures of 64 px, which learns on a CPU in minutes."""
 
