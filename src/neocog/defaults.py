@@ -21,6 +21,7 @@ from neocog.backbones.lenet import lenet5
 from neocog.backbones.notes import notes_digit, notes_pattern
 from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import thin, vgg16
+from neocog.errors import UsageError
 from neocog.models.classifier import ClassifierOptions
 from neocog.models.deconvnet import DeconvNetOptions
 from neocog.models.fast_rcnn import FastRCNNOptions
@@ -173,8 +174,14 @@ SMALL = 192
 
 
 def inverse_graphics_options(backbone: str, side: int) -> InverseGraphicsOptions:
-    """The paper's network for pictures of 150 px; for any other side the small one."""
-    return InverseGraphicsOptions() if side == 150 else replace(SMALL_GRAPHICS, side=side)
+    """The paper's network for pictures of 150 px; for any other side the small one.
+
+    Raises UsageError for a side that its kernels do not fit.
+    """
+    try:
+        return InverseGraphicsOptions() if side == 150 else replace(SMALL_GRAPHICS, side=side)
+    except ValueError as error:
+        raise UsageError(f"--size {side}: dc-ign cannot draw such pictures ({error}); try 64") from error
 
 
 def rcnn_options(backbone: str, side: int) -> RCNNOptions:

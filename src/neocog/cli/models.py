@@ -31,10 +31,16 @@ def models(json: JsonOption = None) -> None:
 
 def summary(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model or a backbone.")],
-    backbone: Annotated[str, typer.Option("--backbone", metavar="NAME", help="Of a detector.")] = "compact",
+    backbone: Annotated[
+        str | None,
+        typer.Option("--backbone", metavar="NAME", help="Of a model (default: compact, or its only one)."),
+    ] = None,
     size: Annotated[
-        int, typer.Option("--size", min=32, metavar="PX", help="Side of the square input.")
-    ] = 224,
+        int | None,
+        typer.Option(
+            "--size", min=8, metavar="PX", help="Side of the square input (default: usual, at most 224)."
+        ),
+    ] = None,
     classes: Annotated[int, typer.Option("--classes", min=1, metavar="N", help="Number of classes.")] = 20,
     json: JsonOption = None,
 ) -> None:
@@ -44,16 +50,19 @@ def summary(
     from neocog.defaults import BACKBONES
     from neocog.ops.summary import summarize
     from neocog.types import blank_batch
-    from neocog.zoo import MODELS, create, known
+    from neocog.zoo import MODELS, create, known, usual_side
 
     file = output(json)
     more = 0.0  # for each region from outside
     if known(model, [*MODELS, *BACKBONES], "model") in MODELS:
+        backbone = known(backbone or MODELS[model].backbones[0], MODELS[model].backbones, "backbone")
+        size = size or min(usual_side(model, backbone), 224)
         network: Any = create(model, classes, backbone, side=size)
         result = summarize(network, blank_batch((size, size), regions=1))
-        if network.search is not None:
+        if getattr(network, "search", None) is not None:
             more = summarize(network, blank_batch((size, size), regions=2)).gflops - result.gflops
     else:
+        size = size or 224
         result = summarize(BACKBONES[model].build(), size)
     rows: list[list[object]] = []
     for row in result.rows:
