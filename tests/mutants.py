@@ -99,7 +99,7 @@ MUTANTS = {
     "exif-skipped": Mutant(
         "a picture is read upright",
         "data/images.py",
-        'return pixels if header.format == "TIFF" else _turn(pixels, header.orientation)',
+        'return pixels if header.format == "TIFF" else turned(pixels, header.orientation)',
         "return pixels",
         "tests/data/test_images.py",
     ),

@@ -153,6 +153,7 @@ _HEADS: dict[str, ClassifierOptions] = {
     "alexnet": ClassifierOptions("pool5", pool=6, hidden=_FC, dropout=0.5, dropout_first=True),
     "vgg16": ClassifierOptions("pool5", pool=7, hidden=_FC, dropout=0.5),
     "compact": ClassifierOptions("c4"),
+    "thin": ClassifierOptions("pool5"),
     "darknet": ClassifierOptions("conv20"),
 }
 """What follows the last map of each backbone; of the ResNets, the options' own defaults."""

@@ -64,10 +64,10 @@ class RunOptions:
     training: TrainOptions
     augmentation: Augmentation
     options: Any  # the model's own option dataclass
-    ignore_label: int | None = None  # a value of masks that means: ignored
-    main: str = "largest"  # which object of several a picture is of: the largest, or the only one of a class
     pretrain: float = 0.0  # share of the budget in which the backbone learns from crops alone
     validations: int = 5  # evenly over the last stage of the budget; the last one at its end
+    ignore_label: int | None = None  # a value of masks that means: ignored
+    main: str = "largest"  # which object of several a picture is of: the largest, or the only one of a class
 
     def __post_init__(self) -> None:
         if not 0 <= self.pretrain < 1:

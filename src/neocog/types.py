@@ -321,9 +321,9 @@ class Sample:
     target: Objects | None
     frame: Frame
     mask: np.ndarray | None = None  # (H, W) uint8 class per pixel, 255 ignored
-    label: int | None = None  # class of the whole picture
     key: SampleKey = SampleKey(0, 0, 0)
     proposals: Proposals | None = None  # found by something other than the network
+    label: int | None = None  # class of the whole picture
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3:

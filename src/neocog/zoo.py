@@ -259,7 +259,7 @@ MODELS: dict[str, ModelEntry] = {
         Task.LOCALIZE,
         Localizer,
         localizer_options,
-        tuple(BACKBONES),
+        tuple(name for name in BACKBONES if name != "dc-ign"),
         "Sermanet et al. 2014, arXiv:1312.6229",
         "the class of the one main object, and its box",
         side=224,

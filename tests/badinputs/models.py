@@ -166,7 +166,7 @@ MODELS = [
     hashed("63-cut-hashed", half, "not a readable safetensors file"),
     hashed("63-shape", tensors(reshape), rf"tensor '.*' is float32 \(\d+,\), the model wants .*{SEEN}"),
     hashed("63-nan", tensors(poison), "holds NaN or infinity"),
-    hashed("63-missing-key", tensors(lambda named: named.pop(next(iter(named)))), f"is missing.*{SEEN}"),
+    hashed("63-missing-key", tensors(lambda named: named.pop(min(named))), f"is missing.*{SEEN}"),
     hashed("63-extra-key", tensors(lambda n: n.update(x=torch.zeros(1))), f"tensor 'x' is unknown.*{SEEN}"),
     BadModel("63-no-weights", gone(WEIGHTS), WEIGHTS, "missing"),
     BadModel("63-no-model", gone("model"), "", "no model in it"),

@@ -35,7 +35,7 @@ BACKBONES: dict[str, Any] = {
     "compact": compact,
     "darknet": lambda: Darknet(((3, 8, 2), None, (3, 12, 1), None, (3, 12, 2))),
 }
-EVERYWHERE = [name for name in METHODS if name not in ("stages", "heatmap", "occlusion")]
+EVERYWHERE = [name for name in METHODS if name not in ("stages", "heatmap", "occlusion", "units")]
 DETECTORS = [name for name, entry in MODELS.items() if entry.task == Task.DETECT]
 
 
@@ -99,7 +99,7 @@ def test_a_predictor_that_has_answered_can_be_explained() -> None:
         ("heatmap", Task.DETECT, "stages, features, filters"),
         ("stages", Task.CLASSIFY, "heatmap"),
         ("stages", Task.SEGMENT, "occlusion, invariance would"),
-        ("gradcam", Task.RECONSTRUCT, "features, filters, deconvnet, guided, invariance would"),
+        ("gradcam", Task.RECONSTRUCT, "features, filters, deconvnet, guided, invariance, units would"),
     ],
 )
 def test_a_method_that_does_not_suit_says_what_would(method: str, task: Task, suits: str) -> None:

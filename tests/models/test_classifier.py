@@ -221,7 +221,7 @@ def test_usual_sizes_are_those_of_the_papers() -> None:
 
 
 def test_detectors_do_not_run_on_the_small_nets() -> None:
-    added = {"notes-digit", "notes-pattern", "lenet5", "alexnet"}
+    added = {"notes-digit", "notes-pattern", "lenet5", "alexnet", "thin", "dc-ign"}
     assert set(DETECTING) == set(BACKBONES) - added
     for entry in MODELS.values():
         assert entry.task != Task.DETECT or not added & set(entry.backbones)

@@ -249,7 +249,7 @@ def check_evaluation(peers: Peers) -> None:
         alone = evaluate(predictor, data, batch=batch)
         assert several.indices == alone.indices == tuple(range(7))
         assert several.metrics == alone.metrics
-        for mine, other in zip(several.predictions, alone.predictions, strict=True):
+        for mine, other in zip(several.answers, alone.answers, strict=True):
             assert torch.equal(mine.boxes, other.boxes) and torch.equal(mine.scores, other.scores)
 
 

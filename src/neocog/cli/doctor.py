@@ -158,11 +158,14 @@ def _model_test(name: str) -> Callable[[torch.device], str]:
     def test(device: torch.device) -> str:
         import torch
 
-        from neocog.types import blank_batch
-        from neocog.zoo import create
+        from neocog.types import Task, blank_batch
+        from neocog.zoo import MODELS, create, usual_side
 
-        model: Any = create(name, classes=3).to(device).eval()
-        blank = blank_batch((96, 128), regions=3)
+        entry = MODELS[name]
+        side = min(usual_side(name, entry.backbones[0]), 128)
+        model: Any = create(name, classes=3, side=side).to(device).eval()
+        any_size = entry.task in (Task.DETECT, Task.SEGMENT)
+        blank = blank_batch((96, 128) if any_size else (side, side), regions=3)
         noise = torch.rand(blank.images.shape, generator=torch.Generator().manual_seed(0))
         batch = replace(blank, images=noise).to(device)
         with torch.inference_mode():
