@@ -96,7 +96,7 @@ class ModelEntry:
     """A model by name."""
 
     task: Task
-    build: Callable[[Backbone, int, Any], nn.Module]
+    build: Callable[[Any, int, Any], nn.Module]  # backbone, classes, options -> model
     options: Callable[[str, int], Any]  # backbone's name, longer side in pixels -> default options
     backbones: tuple[str, ...]
     paper: str
@@ -105,6 +105,7 @@ class ModelEntry:
     side: int = 1000  # longest pictures that it is made for, pixels
     lr: float = 5e-4  # learning rate for each picture of a step, on `compact` from scratch
     augment: str = "usual"  # how its training pictures are varied: a name in `plan.AUGMENTATIONS`
+    alone: bool = False  # whether its backbone follows from its options; it is given none
     compared: bool = True  # whether `compare` trains it unasked
     stages: Callable[[Any], Stages] = _one_stage
     variant: str = ""  # of a backbone that has one of that name: a key of `BackboneEntry.variants`
@@ -281,12 +282,13 @@ MODELS: dict[str, ModelEntry] = {
     ),
     "dc-ign": ModelEntry(
         Task.RECONSTRUCT,
-        lambda backbone, classes, options: InverseGraphics(classes, options),  # which has its own encoder
+        lambda backbone, classes, options: InverseGraphics(classes, options),
         inverse_graphics_options,
         ("dc-ign",),
         "Kulkarni et al. 2015, arXiv:1503.03167",
         "a picture as a code of pose, light and shape, and back",
         side=150,
+        alone=True,
     ),
 }
 
@@ -326,7 +328,7 @@ def create(
         options = entry.options(backbone, side or usual_side(name, backbone))
     chosen = BACKBONES[backbone]
     build = chosen.variants.get(entry.variant, chosen.build)
-    return entry.build(build(), count, options)
+    return entry.build(None if entry.alone else build(), count, options)
 
 
 def resized(options: Any, size: Size) -> Size | Resize | ShorterSide:

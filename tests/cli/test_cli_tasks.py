@@ -11,6 +11,7 @@ from PIL import Image
 
 from neocog.cli import main
 from neocog.data.scenes import Scenes
+from neocog.data.solids import Solids
 from neocog.data.write import write_dataset
 from neocog.judging import TASKS
 from neocog.predict import load
@@ -68,6 +69,22 @@ def test_it_trains_is_measured_and_predicts(model: str, folders: dict[str, Path]
     assert (tmp_path / "found" / record["drawn"]).exists()
     if task is Task.SEGMENT:
         assert (np.asarray(Image.open(tmp_path / "found" / "masks" / record["drawn"])) == found.mask).all()
+
+
+def test_inverse_graphics_learns_from_generated_solids(tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    words = ["train", "dc-ign", "--data", "scenes:solids", "--val-split", "none", *QUICK]
+    assert main([*words, "--out", str(out)]) == 0
+    assert json.loads((out / "run.json").read_text())["task"] == "reconstruct"
+    picture = tmp_path / "picture.png"
+    Image.fromarray(Solids("test")[5].image).save(picture)
+    found = load(out).predict(picture)
+    assert found.code.shape == (32,) and found.image.shape == (64, 64, 3)
+    explained = ["explain", str(out), str(picture), "--method", "units", "--threads", "1"]
+    assert main([*explained, "--out", str(tmp_path / "units")]) == 0
+    assert (tmp_path / "units" / "01-units.png").exists()
+    assert main([*words, "--size", "99", "--out", str(tmp_path / "other")]) == 2
+    assert main([*words, "--batch", "16", "--out", str(tmp_path / "other")]) == 2
 
 
 def test_a_family_is_compared(folders: dict[str, Path], tmp_path: Path) -> None:
