@@ -120,8 +120,8 @@ def test_options_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
 
 
 def test_it_runs_on_every_backbone_at_exactly_the_size() -> None:
-    assert set(MODELS["localizer"].backbones) == set(BACKBONES)
-    for backbone in BACKBONES:
+    assert set(MODELS["localizer"].backbones) == set(BACKBONES) - {"dc-ign"}  # an encoder of its own
+    for backbone in MODELS["localizer"].backbones:
         options = MODELS["localizer"].options(backbone, usual_side("localizer", backbone))
         assert resized(options, (64, 48)) == Resize((64, 48))
     assert isinstance(create("localizer", 3), Localizer)  # on compact, unasked
