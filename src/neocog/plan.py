@@ -72,6 +72,8 @@ class RunOptions:
     def __post_init__(self) -> None:
         if not 0 <= self.pretrain < 1:
             raise UsageError(f"--pretrain must lie in [0, 1), not {self.pretrain:g}")
+        if self.pretrain and MODELS[self.model].task not in _WITH_OBJECTS:
+            raise UsageError(f"--pretrain learns from crops of objects, which {self.model} is not given")
 
     def recipes(self) -> tuple[Recipe, ...]:
         """What training pictures go through, as the model wants them resized: one for each of its sizes."""
@@ -152,6 +154,9 @@ def default_augmentation(data: Dataset, model: str, name: str | None = None) -> 
     return Augmentation(**chosen)
 
 
+_WITH_OBJECTS = (Task.DETECT, Task.SEGMENT)
+"""Tasks whose pictures tell of the objects that crops are cut around."""
+
 PRETRAIN = 0.25
 """Share of the budget for pre-training, where it helps and there are no published weights."""
 
@@ -159,7 +164,7 @@ PRETRAIN = 0.25
 def default_pretrain(model: str, backbone: str, weights: str | None) -> float:
     """A quarter of the budget for models and backbones that hardly start from nothing; none with weights."""
     helps = MODELS[model].pretrain or BACKBONES[backbone].pretrain
-    return PRETRAIN if helps and weights is None else 0.0
+    return PRETRAIN if helps and weights is None and MODELS[model].task in _WITH_OBJECTS else 0.0
 
 
 def with_seed(options: RunOptions, seed: int) -> RunOptions:

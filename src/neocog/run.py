@@ -25,6 +25,7 @@ from neocog.errors import DataError, DiskError, Interrupted, UsageError
 from neocog.evaluate import Evaluation, evaluate, is_better
 from neocog.files import JsonLines, make_folder
 from neocog.parts.convolved import ConvolvedDense
+from neocog.parts.dense import DenseHead
 from neocog.parts.extras import DilatedDense
 from neocog.parts.heads import TwoLayerHead
 from neocog.plan import Machine, RunOptions, open_split, require_memory
@@ -43,6 +44,7 @@ from neocog.run_folder import (
     write_description,
 )
 from neocog.train import Step, Training, fit
+from neocog.types import Task
 from neocog.zoo import create
 
 REFUSALS = 3
@@ -88,8 +90,9 @@ class Run:
             self.validation = without_unseen(self.validation, unseen)
         if options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
-            for part in model.children():  # VGG-16's dense layers
-                if isinstance(part, TwoLayerHead | DilatedDense | ConvolvedDense):
+            heads = TwoLayerHead | DilatedDense | ConvolvedDense
+            for part in model.children():  # VGG-16's dense layers, or those of a classifier
+                if isinstance(part, heads) or (model.task is Task.CLASSIFY and isinstance(part, DenseHead)):
                     part.start_from(dense)
         self._completes = getattr(model, "linear", None) is not None
         self.selects = self.selects and not self._completes  # what is not complete is not comparable

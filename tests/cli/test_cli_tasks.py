@@ -23,6 +23,7 @@ QUICK = ["--steps", "2", "--threads", "1", "--workers", "0"]
 MODELS = {
     "notes-digit": ("folders", Task.CLASSIFY, []),
     "compact": ("voc", Task.CLASSIFY, []),
+    "lenet5": ("folders", Task.CLASSIFY, ["--set", "first=local"]),
     "localizer": ("voc", Task.LOCALIZE, ["--size", "64"]),
     "fcn-8s": ("masks", Task.SEGMENT, []),
     "deconvnet": ("masks", Task.SEGMENT, ["--set", "stages=objects-first"]),
@@ -107,6 +108,9 @@ def test_what_does_not_fit_together_is_refused(
     assert "compare one task" in capsys.readouterr().err
     assert main(["compare", "--task", "segmentation", "--data", "scenes", "--out", out]) == 2
     assert "did you mean 'segment'" in capsys.readouterr().err
+    words = ["--data", str(folders["folders"]), "--out", out, "--pretrain", "0.2", *QUICK]
+    assert main(["train", "compact", *words]) == 2
+    assert "--pretrain learns from crops" in capsys.readouterr().err
     assert main(["train", "fcn-8s", "--data", str(folders["folders"]), "--out", out, *QUICK]) == 3
     assert "class folders" in capsys.readouterr().err
     words = ["--main", "dragon", "--out", out, *QUICK]
