@@ -94,7 +94,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         hidden=256,
         size=320,
         training={},
-        whole={"optimizer": "muon", "lr": 1e-2, "batch": 64},
+        whole={"optimizer": "muon", "lr": 2e-2, "batch": 64},
         pyramid=("c2", "c3", "c4"),
         variants={"trunk": lambda: compact(pyramid=False)},
     ),
