@@ -30,12 +30,13 @@ from neocog.predict import load
 from neocog.run import Run
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.train import Training, TrainOptions, fit
-from neocog.types import Objects
+from neocog.types import Objects, Task
 from neocog.zoo import MODELS, create
 
 pytestmark = pytest.mark.gpu
 
 GPU = torch.device("cuda")
+DETECTORS = [name for name, entry in MODELS.items() if entry.task is Task.DETECT]
 
 
 @pytest.fixture(autouse=True)
@@ -85,7 +86,7 @@ def test_suppression_and_assignment_are_those_of_the_cpu() -> None:
     assert torch.equal(*found) and {-2, -1} < set(found[0].tolist())
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_every_model_keeps_its_contract(name: str) -> None:
     check_detector(small(name, 3).to(GPU))
 
@@ -95,7 +96,7 @@ def test_learns_one_batch_by_heart(name: str) -> None:
     check_learns(small(name).to(GPU))
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", DETECTORS)
 def test_losses_and_gradients_are_those_of_the_cpu(name: str) -> None:
     """Of three pictures, one empty: what is learnt from is drawn for the picture, not the device."""
     model, batch = small(name), make_batch([FULL, FULL[:1], []])
@@ -122,7 +123,7 @@ def options_of(name: str, **training: Any) -> RunOptions:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize("name", DETECTORS)
 @pytest.mark.parametrize("precision", ["f32", "bf16"])
 def test_trains_and_predicts_as_on_the_cpu(name: str, precision: str, tmp_path: Path) -> None:
     """In both precisions; a run of the GPU is one of the CPU too: its best f32 scores agree."""
