@@ -88,13 +88,12 @@ class Prediction:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class ClassPrediction:
-    """What a classifier says of a whole picture."""
+class _Named:
+    """What has a score for each class, and so a most likely one."""
 
-    scores: np.ndarray  # (K,) float32, sum 1
+    __slots__ = ()
+    scores: np.ndarray
     classes: tuple[str, ...]
-    source: str = ""
 
     @property
     def label(self) -> int:
@@ -104,6 +103,20 @@ class ClassPrediction:
     def name(self) -> str:
         """The most likely class."""
         return self.classes[self.label]
+
+    @property
+    def score(self) -> float:
+        """That of the most likely class."""
+        return float(self.scores[self.label])
+
+
+@dataclass(frozen=True, slots=True)
+class ClassPrediction(_Named):
+    """What a classifier says of a whole picture."""
+
+    scores: np.ndarray  # (K,) float32, sum 1
+    classes: tuple[str, ...]
+    source: str = ""
 
     def top(self, count: int = 5) -> list[tuple[str, float]]:
         """The most likely classes with their scores, best first."""
@@ -130,27 +143,13 @@ class ClassPrediction:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectPrediction:
+class ObjectPrediction(_Named):
     """The one main object of a picture."""
 
     box: np.ndarray  # (4,) float32 x0 y0 x1 y1
     scores: np.ndarray  # (K,) float32, sum 1
     classes: tuple[str, ...]
     source: str = ""
-
-    @property
-    def label(self) -> int:
-        return int(self.scores.argmax())
-
-    @property
-    def name(self) -> str:
-        """The most likely class."""
-        return self.classes[self.label]
-
-    @property
-    def score(self) -> float:
-        """That of the most likely class."""
-        return float(self.scores[self.label])
 
     def draw(self, image: Picture) -> Image:
         """The picture with the object's box, as a Pillow image."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, fields
@@ -80,7 +81,7 @@ class Records:
         return Records(**parts)
 
 
-class Recorded:
+class Recorded(ABC):
     """One split of pictures whose truth is `Records` (see `neocog.data.dataset.Dataset`). Small to pickle."""
 
     def __init__(
@@ -109,9 +110,9 @@ class Recorded:
         """The image's path relative to the data set's folder."""
         return self.records.name(self._valid(index))
 
+    @abstractmethod
     def pixels(self, index: int) -> np.ndarray:
         """(H, W, 3) uint8 RGB. Raises DataError `place: reason` when they cannot be read."""
-        raise NotImplementedError
 
     def place(self, index: int) -> Path:
         """What a message about the pixels of an image names."""
