@@ -110,25 +110,42 @@ def _cells(values: np.ndarray, limit: float, unit: str, *, signed: bool) -> Imag
     return stacked(large, scale_bar(limit, unit, signed=signed, width=large.width))
 
 
-@torch.no_grad()
-def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
-    """The heat map of a class, of a classifier made convolutional, over the picture.
+class Sliding:
+    """A trained classifier made convolutional, which answers for every window of a picture at once.
 
-    The picture goes in as it is where it is larger than what the classifier learnt from; otherwise it is
-    enlarged first, until its shorter side is twice that. Raises UsageError for a classifier of one size.
+    `stride` and `offset` are of its cells, as `peak` takes them. Raises UsageError for a classifier of one
+    size.
     """
-    from neocog.parts.convolutional import convolutionalized
 
-    network: Any = convolutionalized(subject.model)
-    pixels = _larger(subject.pixels, network.side)
-    images = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(subject.batch.images) / 255
-    logits = network(images.contiguous(memory_format=torch.channels_last))[0]
+    def __init__(self, model: Any) -> None:
+        from neocog.parts.convolutional import convolutionalized
+
+        self.network = convolutionalized(model)
+        self.stride, self.offset = self.network.stride, self.network.offset
+
+    @torch.no_grad()
+    def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, Tensor]:
+        """The picture (H, W, 3) uint8 as it was looked at, and the logits (K, h, w) of its windows.
+
+        It goes in as it is where it is larger than what the classifier learnt from; otherwise it is enlarged
+        first, until its shorter side is twice that.
+        """
+        pixels = _larger(pixels, self.network.side)
+        device = next(self.network.parameters()).device
+        images = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device) / 255
+        return pixels, self.network(images.contiguous(memory_format=torch.channels_last))[0]
+
+
+def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
+    """The heat map of a class over the picture, see `Sliding`; by default of the most probable class."""
+    sliding = Sliding(subject.model)
+    pixels, logits = sliding(subject.pixels)
     label = (
         None
         if choices.label is None
         else subject.classes.index(known(choices.label, subject.classes, "class"))
     )
-    return heatmap_of(logits, network.stride, network.offset, pixels, subject.classes, label)
+    return heatmap_of(logits, sliding.stride, sliding.offset, pixels, subject.classes, label)
 
 
 def _larger(pixels: np.ndarray, side: int) -> np.ndarray:
