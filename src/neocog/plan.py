@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from neocog.data.dataset import Dataset
+from neocog.data.digits import Digits
 from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
 from neocog.defaults import BACKBONES
@@ -18,10 +19,10 @@ from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import DeviceError, UsageError
 from neocog.train import TrainOptions
 from neocog.transforms.colour import ColourJitter
-from neocog.transforms.geometry import Geometry
+from neocog.transforms.geometry import Affine, Geometry
 from neocog.transforms.patches import MEAN
 from neocog.transforms.recipes import Recipe, training_recipe
-from neocog.transforms.warp import GREY, Size
+from neocog.transforms.warp import BLACK, GREY, Size
 from neocog.types import Task
 from neocog.zoo import MODELS, known, resized, usual_side
 
@@ -36,6 +37,9 @@ class Augmentation:
     colour: bool = True
     patches: bool = False  # learn from patches of the pictures, as SSD does
     zoom_out: float = 1.0  # the largest canvas that a picture is first put on, in its own sides
+    rotation: float = 0.0  # degrees, at most, either way
+    translation: float = 0.0  # share of the picture's sides, at most, either way
+    dark: bool = False  # whether what is laid bare is black, as behind written characters, and not grey
 
     def recipe(self, size: Size | Geometry) -> Recipe:
         return training_recipe(
@@ -46,7 +50,10 @@ class Augmentation:
             colour=ColourJitter() if self.colour else None,
             zoom_out=self.zoom_out,
             patches=self.patches,
-            fill=MEAN if self.zoom_out > 1 else GREY,
+            affine=Affine(self.rotation, 0.0, self.translation)
+            if self.rotation or self.translation
+            else None,
+            fill=BLACK if self.dark else MEAN if self.zoom_out > 1 else GREY,
         )
 
 
@@ -128,26 +135,34 @@ def default_training(model: str, backbone: str, size: tuple[int, int], given: di
     return TrainOptions(**defaults)
 
 
+_AS_IT_IS: dict[str, Any] = {"flip": False, "vertical_flip": False, "scale": None, "colour": False}
+
 AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "usual": {},
+    "none": _AS_IT_IS,
+    "characters": _AS_IT_IS | {"rotation": 10.0, "translation": 0.08, "dark": True},
     "patches": {"scale": None, "patches": True},
     "zoom-out": {"scale": None, "patches": True, "zoom_out": 4.0},
 }
-"""Ways to vary the scale of training pictures: a zoom about their own size; SSD's patches; and patches of
-pictures that were made up to four times smaller, which takes twice the steps (section 3.6 of the paper)."""
+"""Ways to vary training pictures: flips, colours and a zoom about their own size; not at all; as white
+characters on black, which a flip would make others of, turned and shifted a little; with SSD's patches in place
+of the zoom; and with patches of pictures that were made up to four times smaller, which takes twice the steps
+(section 3.6 of the paper)."""
 
 
 def default_augmentation(data: Dataset, model: str, name: str | None = None) -> Augmentation:
     """Flips, scale and colour for photographs; generated pictures are only flipped, both ways.
 
-    `name`: one of AUGMENTATIONS; None: the model's own, and for generated pictures the first. Raises
-    UsageError for a name that does not exist.
+    `name`: one of AUGMENTATIONS; None: the model's own, but `usual` for generated pictures, `characters` for
+    the digits, and `none` for IDX files, of which some hold characters and some do not. Raises UsageError for
+    a name that does not exist.
     """
     if MODELS[model].task is Task.RECONSTRUCT:  # what is to be given back stays as it is
-        return Augmentation(flip=False, scale=None, colour=False)
+        return Augmentation(**_AS_IT_IS)
     generated = isinstance(data, Scenes)
     if name is None:
-        name = "usual" if generated else MODELS[model].augment
+        suited = "usual" if generated else "characters" if isinstance(data, Digits) else None
+        name = suited or ("none" if data.format == "idx" else MODELS[model].augment)
     chosen = AUGMENTATIONS[known(name, AUGMENTATIONS, "augmentation")]
     if generated:
         return Augmentation(**{"vertical_flip": True, "scale": None, "colour": False} | chosen)

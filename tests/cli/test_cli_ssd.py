@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import torch
 
 from neocog.cli import main
+from neocog.data.dataset import Dataset
+from neocog.data.digits import Digits
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.models.ssd import SSDOptions
@@ -56,14 +61,27 @@ def test_augmentation_is_chosen_by_name(folder: Path, tmp_path: Path, capsys: py
 
 def test_defaults_suit_model_and_data() -> None:
     """SSD's own for photographs; generated pictures, and other models, stay as they are."""
-    scenes, photographs = Scenes("std", "train", count=1), object()
+    scenes: Dataset = Scenes("std", "train", count=1)
+    photographs: Any = SimpleNamespace(format="voc")
     assert not default_augmentation(scenes, "ssd").patches
-    assert default_augmentation(photographs, "ssd").patches  # type: ignore[arg-type]
-    assert not default_augmentation(photographs, "faster-rcnn").patches  # type: ignore[arg-type]
+    assert default_augmentation(photographs, "ssd").patches
+    assert not default_augmentation(photographs, "faster-rcnn").patches
     for name in AUGMENTATIONS:
-        wanted = name != "usual"
-        assert default_augmentation(scenes, "faster-rcnn", name).patches == wanted
-        assert default_augmentation(scenes, "ssd", name).vertical_flip
+        patches = name in ("patches", "zoom-out")
+        assert default_augmentation(scenes, "faster-rcnn", name).patches == patches
+        assert default_augmentation(scenes, "ssd", name).vertical_flip == (patches or name == "usual")
+
+
+def test_characters_are_never_flipped() -> None:
+    """A flipped 2 is none; what a turn lays bare behind a white digit is as black as the rest."""
+    digits, files = Digits("train"), cast(Dataset, SimpleNamespace(format="idx"))
+    chosen = default_augmentation(digits, "notes-digit")
+    assert not chosen.flip and not chosen.vertical_flip and not chosen.colour and chosen.rotation > 0
+    recipe = chosen.recipe((28, 28))
+    sample = replace(digits[3], image=np.zeros((28, 28, 3), np.uint8))
+    assert not recipe(sample).image.any()
+    untouched = default_augmentation(files, "notes-digit").recipe((28, 28))
+    np.testing.assert_array_equal(untouched(digits[3]).image, digits[3].image)
 
 
 @pytest.mark.parametrize("precision", ["f32", "bf16"])

@@ -66,9 +66,10 @@ AugmentOption = Annotated[
     str | None,
     typer.Option(
         "--augment",
-        metavar="usual|patches|zoom-out",
-        help="How the scale of training pictures is varied: about their own size, by SSD's patches, or by "
-        "patches of pictures made smaller first (default: patches for ssd on photographs, else usual).",
+        metavar="usual|none|characters|patches|zoom-out",
+        help="How training pictures are varied: flips, colours and a zoom about their own size; not at all; "
+        "as white characters on black, turned and shifted a little; with SSD's patches for a zoom; or with "
+        "patches of pictures made smaller first (default: what suits data and model).",
     ),
 ]
 IgnoreLabelOption = Annotated[

@@ -22,6 +22,7 @@ Size = tuple[int, int]
 Colour = tuple[int, int, int]
 
 GREY: Colour = (114, 114, 114)
+BLACK: Colour = (0, 0, 0)
 """The usual fill: near the mean of photographs."""
 
 
