@@ -145,8 +145,8 @@ AUGMENTATIONS: dict[str, dict[str, Any]] = {
     "zoom-out": {"scale": None, "patches": True, "zoom_out": 4.0},
 }
 """Ways to vary training pictures: flips, colours and a zoom about their own size; not at all; as white
-characters on black, which a flip would make others of, turned and shifted a little; with SSD's patches in place
-of the zoom; and with patches of pictures that were made up to four times smaller, which takes twice the steps
+characters on black, which a flip would make others of, turned and shifted a little; with SSD's patches for
+the zoom; and with patches of pictures that were made up to four times smaller, which takes twice the steps
 (section 3.6 of the paper)."""
 
 
