@@ -29,10 +29,19 @@ from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.files import read_link
 from neocog.predict import load
+from neocog.types import Task
+from neocog.zoo import MODELS
 
 STEPS = 20
 PHASES = ("opening", "loading", "step", "validation", "saving", "between")
 """Opening data and network or restoring; waiting for a batch; the step; and the rest of a run."""
+
+COUNTS = {"train": 12, "val": 2}
+FORMATS = {Task.CLASSIFY: "folders", Task.SEGMENT: "masks"}
+"""How the pictures of a task are written; the others take boxes, or pictures that are generated."""
+
+BATCHES = {Task.RECONSTRUCT: 20}
+"""Pictures a step, if not two: whole sequences."""
 
 PATIENCE = 120.0
 """Seconds after which a child counts as hung."""
@@ -268,13 +277,9 @@ class Arena:
     def __init__(self, folder: Path, model: Sequence[str] = ("faster-rcnn",)) -> None:
         """`model`: its name, and options of `neocog train`."""
         torch.set_num_threads(1)
-        self.model = list(model)
-        self.folder, self.data, self.board = folder, folder / "data", Board()
-        folder.mkdir(parents=True, exist_ok=True)
-        if not self.data.exists():
-            splits = {name: Scenes("std", name, count=count) for name, count in (("train", 12), ("val", 2))}
-            write_dataset(splits, folder / "unfinished", "voc")
-            (folder / "unfinished").rename(self.data)
+        self.model, self.folder, self.board = list(model), folder, Board()
+        self.task = MODELS[self.model[0]].task
+        self.data = self._data()
         self.whole = self.folder / "whole"
         if not (self.whole / "report.html").exists():
             child = self.start(self.whole)
@@ -283,10 +288,23 @@ class Arena:
         self.expected = fingerprint(self.whole)
         self._load_what_children_need()
 
+    def _data(self) -> str:
+        """Pictures with the truth that the model's task needs."""
+        if self.task is Task.RECONSTRUCT:
+            return "scenes:solids"
+        format = FORMATS.get(self.task, "voc")
+        written = self.folder / f"data-{format}"
+        if not written.exists():
+            drawn = self.task if self.task in FORMATS else Task.DETECT
+            splits = {name: Scenes("std", name, count, task=drawn) for name, count in COUNTS.items()}
+            write_dataset(splits, self.folder / "unfinished", format)
+            (self.folder / "unfinished").rename(written)
+        return str(written)
+
     def _load_what_children_need(self) -> None:
         """Modules and compiled kernels, once instead of in every child; nothing that starts a thread."""
         torch.optim.AdamW([torch.zeros(1)])
-        neocog.run.evaluate(load(self.whole), open_data(str(self.data), "val"))
+        neocog.run.evaluate(load(self.whole), open_data(self.data, "val", task=self.task))
 
     def start(
         self,
@@ -303,8 +321,19 @@ class Arena:
         `arm`: the fail point that ends a save; `slow`: saves take 10 s; `hold`: where it was aimed at it
         waits until the board releases it.
         """
-        words = ["train", *self.model, "--data", str(self.data), "--out", str(out), "--size", "64"]
-        words += ["--batch", "2", "--steps", str(STEPS), "--seed", "7", "--threads", "1", "--save-steps", "3"]
+        words = ["train", *self.model, "--data", self.data, "--out", str(out), "--size", "64"]
+        words += [
+            "--batch",
+            str(BATCHES.get(self.task, 2)),
+            "--steps",
+            str(STEPS),
+            "--seed",
+            "7",
+            "--threads",
+            "1",
+            "--save-steps",
+            "3",
+        ]
         words += ["--workers", str(workers), *(["--resume"] if out.exists() else [])]
         log = self.folder / f"{out.name}.log"
         return Child(words, lambda bell: Watch(self.board, aim, bell, arm, slow, hold), log)
