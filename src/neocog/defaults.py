@@ -60,6 +60,7 @@ class BackboneEntry:
     hidden: int = 0  # width of a region head's two layers; 0: the last stage, and its mean
     dropout: float = 0.0
     size: int = 1000  # default longer side of the network's input, pixels
+    least: int = 32  # smaller pictures are enlarged to this side
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
     whole: Mapping[str, Any] = field(default_factory=lambda: _WHOLE)
@@ -73,7 +74,7 @@ class BackboneEntry:
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
 _WHOLE: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-2, "batch": 32}
-_SMALL: dict[str, Any] = {"optimizer": "adamw", "lr": 1e-3, "batch": 64}
+_SMALL: dict[str, Any] = {"optimizer": "adamw", "lr": 5e-3, "batch": 64}
 
 
 def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
@@ -94,7 +95,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         hidden=256,
         size=320,
         training={},
-        whole={"optimizer": "muon", "lr": 2e-2, "batch": 64},
+        whole={"optimizer": "muon", "lr": 5e-3, "batch": 32},
         pyramid=("c2", "c3", "c4"),
         variants={"trunk": lambda: compact(pyramid=False)},
     ),
@@ -135,7 +136,7 @@ BACKBONES: dict[str, BackboneEntry] = {
     "lenet5": BackboneEntry(
         lenet5, size=32, whole=_SMALL, variants={"original": lambda: lenet5(original=True)}
     ),
-    "alexnet": BackboneEntry(alexnet, size=224),
+    "alexnet": BackboneEntry(alexnet, size=224, least=64),
     "dc-ign": BackboneEntry(
         lambda: Encoder(SMALL_GRAPHICS),
         size=SMALL_GRAPHICS.side,

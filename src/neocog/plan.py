@@ -114,9 +114,13 @@ def open_split(options: RunOptions, split: str, strict: bool = False) -> Dataset
 
 
 def default_size(model: str, backbone: str, data: Dataset) -> tuple[int, int]:
-    """The usual size of the model on this backbone, or less where the pictures themselves are smaller."""
+    """The usual size of the model on this backbone, or less where the pictures themselves are smaller.
+
+    But not less than the backbone reads.
+    """
     longer = median(max(data.size(index)) for index in range(min(len(data), 200)))
-    side = min(usual_side(model, backbone), 32 * -(-int(longer) // 32))
+    own = max(32 * -(-int(longer) // 32), BACKBONES[backbone].least)
+    side = min(usual_side(model, backbone), own)
     return side, side
 
 

@@ -233,7 +233,7 @@ MODELS: dict[str, ModelEntry] = {
         suit=lambda options, classes, data, size: with_vectors(options, classes, data),
     ),
     "notes-digit": _classifier(
-        "notes-digit", "the lecture notes", "two convolutions for digits of 28 pixels", compared=False
+        "notes-digit", "the lecture notes", "two convolutions for digits of 28 pixels"
     ),
     "notes-pattern": _classifier(
         "notes-pattern", "the lecture notes", "three times 7x7 convolution, ReLU and pooling"
@@ -243,7 +243,10 @@ MODELS: dict[str, ModelEntry] = {
         "alexnet", "Krizhevsky et al. 2012", "five convolutions, ReLU, dropout and overlapping pooling"
     ),
     "vgg16": _classifier(
-        "vgg16", "Simonyan and Zisserman 2015, arXiv:1409.1556", "depth from nothing but 3x3 convolutions"
+        "vgg16",
+        "Simonyan and Zisserman 2015, arXiv:1409.1556",
+        "depth from nothing but 3x3 convolutions",
+        compared=False,  # from nothing it hardly learns: its authors started from a shallower one
     ),
     "resnet18": _classifier("resnet18", _RESNET, "blocks of two convolutions beside a shortcut"),
     "resnet34": _classifier("resnet34", _RESNET, "the same, twice as deep", compared=False),

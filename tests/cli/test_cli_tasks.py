@@ -10,12 +10,15 @@ import pytest
 from PIL import Image
 
 from neocog.cli import main
+from neocog.cli.compare import family_of
+from neocog.cli.training import run_options
 from neocog.data.scenes import Scenes
 from neocog.data.solids import Solids
 from neocog.data.write import write_dataset
 from neocog.judging import TASKS
 from neocog.predict import load
 from neocog.types import Task
+from neocog.zoo import create
 
 FORMATS = {"folders": Task.CLASSIFY, "masks": Task.SEGMENT, "voc": Task.DETECT}
 QUICK = ["--steps", "2", "--threads", "1", "--workers", "0"]
@@ -98,6 +101,24 @@ def test_a_family_is_compared(folders: dict[str, Path], tmp_path: Path) -> None:
     assert table["rows"][0]["metrics"]["mean_iou"]["mean"] >= 0
     page = (out / "report.html").read_text()
     assert "mean IoU" in page and "x R-CNN" not in page and "The same pictures" in page
+
+
+def test_the_classifiers_that_are_compared_can_all_read_small_pictures() -> None:
+    """AlexNet shrinks 32 pixels to nothing, and a ResNet to one cell."""
+    for name in family_of("classify"):
+        options = run_options(
+            name,
+            "scenes:digits",
+            backbone=None,
+            size=None,
+            train_split="train",
+            val_split="none",
+            weights=None,
+            settings=None,
+            given={},
+        )
+        assert options.size[0] == {"notes-digit": 28, "alexnet": 64}.get(name, 32)
+        create(name, 10, options.backbone, options.options)
 
 
 def test_what_does_not_fit_together_is_refused(

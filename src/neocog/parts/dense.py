@@ -81,12 +81,15 @@ def map_size(backbone: Backbone, level: str, side: int) -> tuple[int, int, int]:
 
     Raises UsageError for pictures that are too small for the network.
     """
-    images = torch.empty(1, 3, side, side, device="meta")
+    # Two pictures: BatchNorm refuses to learn from the single cell of one.
+    images = torch.empty(2, 3, side, side, device="meta")
     try:
         features: Any = functional_call(backbone, shapes_of(backbone), (images,), {"until": level})
     except (RuntimeError, ValueError) as error:
         name = type(backbone).__name__
-        raise UsageError(f"pictures of {side} x {side} px are too small for {name}'s {level}") from error
+        raise UsageError(
+            f"pictures of {side} x {side} px are too small for {name}'s {level}: give a larger --size"
+        ) from error
     _, channels, rows, columns = features.maps[level].shape
     return channels, rows, columns
 
