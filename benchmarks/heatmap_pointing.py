@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--data", default="scenes:single")
     parser.add_argument("--split", default="test")
     given = parser.parse_args()
-    predictor = load(given.run)
+    predictor = load(given.run, precision="f32")
     data = open_data(given.data, given.split, task=Task.LOCALIZE)
     sliding = Sliding(predictor.model)
     right, pointed, pointed_right, windows, area = [], [], [], [], []
@@ -36,7 +36,7 @@ def main() -> None:
         sample = data[index]
         assert sample.target is not None
         label, box = int(sample.target.labels[0]), sample.target.boxes[0]
-        known = predictor.predict(sample.image).label == data.classes[label]
+        known = predictor.predict(sample.image).label == label
         pixels, logits = sliding(sample.image)
         scale = pixels.shape[1] / sample.image.shape[1]
         x, y = peak(logits, label, sliding.stride, sliding.offset)

@@ -122,6 +122,15 @@ def test_averaged_cells_become_part_of_the_filters(pool: int) -> None:
     torch.testing.assert_close(convolutionalized(model)(images)[..., 0, 0], expected, rtol=1e-4, atol=1e-4)
 
 
+@torch.inference_mode()
+def test_class_activations_have_the_classifier_as_their_mean() -> None:
+    model = small("compact", 64)
+    images = torch.rand(2, 3, 64, 64)
+    cells = convolutionalized(model, averaged=False)(images)
+    assert cells.shape == (2, 7, 4, 4)
+    torch.testing.assert_close(cells.mean(dim=(2, 3)), model(batch_of(images)).logits, rtol=1e-5, atol=1e-5)
+
+
 def test_smaller_pictures_and_unshared_layers_are_refused() -> None:
     network = convolutionalized(small("notes-digit", 28))
     with pytest.raises(UsageError, match="27 x 40 px has no window of 28 px a side"):

@@ -113,27 +113,39 @@ def _cells(values: np.ndarray, limit: float, unit: str, *, signed: bool) -> Imag
 class Sliding:
     """A trained classifier made convolutional, which answers for every window of a picture at once.
 
-    `stride` and `offset` are of its cells, as `peak` takes them. Raises UsageError for a classifier of one
-    size.
+    A window is as large as the pictures that it learnt from; or, where its dense layers read the mean of a
+    map, what one cell of that map sees: all windows around an object have about the same mean. `stride` and
+    `offset` are of the windows, as `peak` takes them. Raises UsageError for a classifier of one size.
     """
 
     def __init__(self, model: Any) -> None:
         from neocog.parts.convolutional import convolutionalized
 
-        self.network = convolutionalized(model)
+        self.network = convolutionalized(model, averaged=False)
         self.stride, self.offset = self.network.stride, self.network.offset
+        side = self.network.side
+        one = self._logits(np.zeros((side, side, 3), np.uint8)).shape[1:] == (1, 1)
+        self.shorter = 2 * side if one else side
 
-    @torch.no_grad()
     def __call__(self, pixels: np.ndarray) -> tuple[np.ndarray, Tensor]:
         """The picture (H, W, 3) uint8 as it was looked at, and the logits (K, h, w) of its windows.
 
         It goes in as it is where it is larger than what the classifier learnt from; otherwise it is enlarged
-        first, until its shorter side is twice that.
+        first, until its shorter side is as long as that, or twice where that is a single window.
         """
-        pixels = _larger(pixels, self.network.side)
+        height, width = pixels.shape[:2]
+        if min(height, width) < self.network.side or max(height, width) <= self.network.side:
+            scale = self.shorter / min(height, width)
+            large = round(width * scale), round(height * scale)
+            pixels = np.array(Image.fromarray(pixels).resize(large, Resampling.BICUBIC))
+        return pixels, self._logits(pixels)
+
+    @torch.no_grad()
+    def _logits(self, pixels: np.ndarray) -> Tensor:
         device = next(self.network.parameters()).device
         images = torch.from_numpy(pixels).permute(2, 0, 1)[None].to(device) / 255
-        return pixels, self.network(images.contiguous(memory_format=torch.channels_last))[0]
+        logits: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))[0]
+        return logits
 
 
 def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
@@ -146,13 +158,3 @@ def heatmap(subject: Subject, choices: Choices) -> list[Shown]:
         else subject.classes.index(known(choices.label, subject.classes, "class"))
     )
     return heatmap_of(logits, sliding.stride, sliding.offset, pixels, subject.classes, label)
-
-
-def _larger(pixels: np.ndarray, side: int) -> np.ndarray:
-    """The picture, or where no side is longer than `side` pixels or one is shorter, an enlarged copy."""
-    height, width = pixels.shape[:2]
-    if min(height, width) >= side and max(height, width) > side:
-        return pixels
-    scale = 2 * side / min(height, width)
-    larger = Image.fromarray(pixels).resize((round(width * scale), round(height * scale)), Resampling.BICUBIC)
-    return np.asarray(larger)

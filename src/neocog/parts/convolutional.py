@@ -89,26 +89,28 @@ class ConvolutionalClassifier(nn.Module):
         return logits
 
 
-def convolutionalized(classifier: DenseClassifier) -> ConvolutionalClassifier:
+def convolutionalized(classifier: DenseClassifier, *, averaged: bool = True) -> ConvolutionalClassifier:
     """The classifier as a convolutional network, in evaluation mode.
 
     A head that reads the mean of the map becomes an average pooling of the training map's size, stride 1, and
-    1x1 convolutions. One that reads cells becomes a convolution of the training map's size: with the same
-    numbers where the map has those cells, and otherwise with their averaging multiplied into them. Raises
-    UsageError for a classifier whose first layer shares no weights: it has one size.
+    1x1 convolutions; without `averaged`, the latter alone, which answer for each cell of the map. Those of a
+    single linear layer are then class activation maps (Zhou et al. 2016, arXiv:1512.04150), whose mean is
+    what the classifier says. A head that reads cells becomes a convolution of the training map's size: with
+    the same numbers where the map has those cells, and otherwise with their averaging multiplied into them.
+    Raises UsageError for a classifier whose first layer shares no weights: it has one size.
     """
     options, backbone = classifier.options, classifier.backbone
     if options.first != "convolution":
         raise UsageError(f"a classifier with first={options.first} sees pictures of one size")
     channels, rows, columns = map_size(backbone, options.level, options.side)
-    layers = nn.Sequential(*_layers(classifier.head, (channels, rows, columns), options.pool))
+    layers = nn.Sequential(*_layers(classifier.head, (channels, rows, columns), options.pool, averaged))
     return ConvolutionalClassifier(backbone, options.level, layers, options.side).eval()
 
 
-def _layers(head: DenseHead, shape: tuple[int, int, int], pool: int) -> Iterator[nn.Module]:
+def _layers(head: DenseHead, shape: tuple[int, int, int], pool: int, averaged: bool) -> Iterator[nn.Module]:
     channels, rows, columns = shape
     first = True
-    if pool == 1 and rows * columns > 1:
+    if averaged and pool == 1 and rows * columns > 1:
         yield nn.AvgPool2d((rows, columns), stride=1)
     for layer in head:
         if isinstance(layer, nn.Linear):
