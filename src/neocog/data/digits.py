@@ -36,6 +36,14 @@ def _digits() -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     return (bunch.images * _INK + 0.5).astype(np.uint8), bunch.target.astype(np.int64)
 
 
+@lru_cache(maxsize=1)
+def _enlarged(side: int) -> NDArray[np.uint8]:
+    """All of them (1797, side, side): what every epoch would make anew."""
+    shape = side, side
+    greys = (Image.fromarray(digit) for digit in _digits()[0])
+    return np.stack([np.asarray(grey.resize(shape, Image.Resampling.BILINEAR)) for grey in greys])
+
+
 class Digits:
     """One split of the digits: a `Dataset`. White on black, enlarged to `size` pixels a side (28 by default).
 
@@ -64,8 +72,7 @@ class Digits:
         return self._end - self._first
 
     def __getitem__(self, index: int) -> Sample:
-        grey = Image.fromarray(_digits()[0][self._number(index)])
-        large = np.asarray(grey.resize((self.side, self.side), Image.Resampling.BILINEAR))
+        large = _enlarged(self.side)[self._number(index)]
         frame = Frame(self.size(index), self.size(index), source=self.identity(index))
         image = np.repeat(large[:, :, None], 3, axis=2)
         return Sample(image, None, frame, key=SampleKey(0, 0, index), label=self._label(index))

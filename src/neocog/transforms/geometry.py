@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -28,7 +28,6 @@ class Geometry(Protocol):
     def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]: ...
 
 
-@runtime_checkable
 class SeeingGeometry(Protocol):
     """One whose map depends on where the objects are: boxes (N, 4) float32, clipped to the picture."""
 
@@ -190,7 +189,7 @@ def compose(
     moved = Frame(size, size)
     for place, operation in enumerate(operations):
         rng = generator(sample.key, f"{place} {type(operation).__name__}")
-        if isinstance(operation, SeeingGeometry):
+        if hasattr(operation, "look"):  # a tenth of the cost of asking whether it follows the protocol
             moved = moved.then(*operation.look(rng, moved.size, _seen(sample.target, moved)))
         else:
             moved = moved.then(*operation.draw(rng, moved.size))

@@ -22,8 +22,9 @@ Size = tuple[int, int]
 Colour = tuple[int, int, int]
 
 GREY: Colour = (114, 114, 114)
-BLACK: Colour = (0, 0, 0)
 """The usual fill: near the mean of photographs."""
+
+BLACK: Colour = (0, 0, 0)
 
 
 def warp(image: np.ndarray, matrix: Matrix, size: Size, fill: Colour = GREY) -> np.ndarray:
