@@ -62,7 +62,8 @@ def compare(
     for plan in plans:
         for seed in seeds:
             options = with_seed(plan, seed)
-            folder = out / f"{options.model}-{options.backbone}-seed{seed}"
+            names = dict.fromkeys((options.model, options.backbone))  # classifiers are their backbones
+            folder = out / f"{'-'.join(names)}-seed{seed}"
             run = Run(folder, options, machine)
             require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):
