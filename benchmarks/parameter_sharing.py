@@ -25,23 +25,24 @@ from neocog.defaults import classifier_options
 from neocog.explain.subject import with_images
 from neocog.models.classifier import Classifier
 from neocog.parts.local import First
-from neocog.types import blank_batch
+from neocog.transforms.geometry import Resize
+from neocog.transforms.recipes import evaluation_recipe
+from neocog.types import Task, blank_batch
 
 SHIFTS = (2, 4)
 BATCH = 64
 
 
 def tensors(data: Dataset) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, 28, 28) in [0, 1] and labels (N,) of a whole split."""
-    samples = [data[index] for index in range(len(data))]
-    images = torch.stack([torch.from_numpy(one.image).permute(2, 0, 1) for one in samples]) / 255
-    if images.shape[2:] != (DIGIT_SIDE, DIGIT_SIDE):
-        images = F.interpolate(images, size=DIGIT_SIDE, mode="bilinear", antialias=True)
+    """Pictures (N, 3, 28, 28) uint8 and labels (N,) of a whole split."""
+    recipe = evaluation_recipe(Resize((DIGIT_SIDE, DIGIT_SIDE)))
+    samples = [recipe(data[index]) for index in range(len(data))]
+    images = torch.stack([torch.from_numpy(one.image).permute(2, 0, 1) for one in samples])
     return images, torch.tensor([one.label for one in samples])
 
 
 def logits(model: Classifier, images: Tensor) -> Tensor:
-    found: Tensor = model(with_images(blank_batch((DIGIT_SIDE, DIGIT_SIDE)), images)).logits
+    found: Tensor = model(with_images(blank_batch((DIGIT_SIDE, DIGIT_SIDE)), images / 255)).logits
     return found
 
 
@@ -91,8 +92,8 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1500)
     parser.add_argument("--seeds", type=int, default=3)
     given = parser.parse_args()
-    images, labels = tensors(open_data(given.data, given.train_split))
-    unseen, truth = tensors(open_data(given.data, "test"))
+    images, labels = tensors(open_data(given.data, given.train_split, task=Task.CLASSIFY))
+    unseen, truth = tensors(open_data(given.data, "test", task=Task.CLASSIFY))
     classes = int(torch.cat([labels, truth]).max()) + 1
     print(
         f"{len(images)} pictures, {given.steps} steps of {BATCH}, {given.seeds} seeds, per cent (± deviation)"

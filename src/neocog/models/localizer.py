@@ -36,7 +36,7 @@ class LocalizerOptions:
     hidden: int = 256  # width of the box head's hidden layer
     dropout: float = 0.0  # after it
     per_class: bool = False  # a box for every class, of which the true one learns (VGG), or one (OverFeat)
-    box_weight: float = 10.0  # of the box loss, which then is about as large as that of the classes
+    box_weight: float = 1.0  # of the box loss: ten made the classes wait for the boxes
     beta: float = 0.02  # where smooth L1 becomes linear, in shares of the picture's side
     stretch: bool = True  # pictures are resized to exactly the run's size, not fitted into it
     smoothing: float = 0.0  # share of a label that is spread over all classes
