@@ -64,7 +64,7 @@ class BackboneEntry:
     pretrain: bool = False  # whether it stalls without pre-training
     training: Mapping[str, Any] = field(default_factory=lambda: _SGD)  # defaults of TrainOptions
     whole: Mapping[str, Any] = field(default_factory=lambda: _WHOLE)
-    """The same for whole pictures, that is to classify or to localize; not tuned."""
+    """The same for whole pictures, to classify or to localize; not tuned where it is `_WHOLE`."""
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
     variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
     """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own, or what
@@ -131,7 +131,7 @@ BACKBONES: dict[str, BackboneEntry] = {
         training=_SGD | {"lr": 1e-2, "batch": 64},  # the paper's
         variants={"trunk": lambda: Darknet(CLASSIFYING)},
     ),
-    "notes-digit": BackboneEntry(notes_digit, size=28, whole=_SMALL),
+    "notes-digit": BackboneEntry(notes_digit, size=28, whole=_SMALL | {"lr": 1e-2}),
     "notes-pattern": BackboneEntry(notes_pattern, size=128, whole=_SMALL),
     "lenet5": BackboneEntry(
         lenet5, size=32, whole=_SMALL, variants={"original": lambda: lenet5(original=True)}

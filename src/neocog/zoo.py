@@ -282,6 +282,7 @@ MODELS: dict[str, ModelEntry] = {
         side=224,
         variant="switches",
         stages=deconvnet_stages,
+        lr=1e-3,  # on small data its plateau is long, and half of this does not end it
     ),
     "dc-ign": ModelEntry(
         Task.RECONSTRUCT,
