@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from neocog.explain.heatmap import class_map, heat_over, heatmap_of, log_odds, peak
+from neocog.explain.heatmap import Sliding, class_map, heat_over, heatmap_of, log_odds, peak
+from neocog.zoo import create
 
 
 def test_the_class_map_is_the_softmax_over_classes() -> None:
@@ -82,3 +83,19 @@ def test_a_convolutional_classifier_on_a_shifted_picture() -> None:
 def test_a_peak_needs_a_class_that_exists() -> None:
     with pytest.raises(IndexError):
         peak(torch.zeros(2, 3, 3), 5, 1, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "side", "shape", "seen", "windows"),
+    [
+        ("compact", 64, (32, 48), (64, 96), (4, 6)),  # the cells of the map that it averages
+        ("compact", 64, (64, 80), (64, 80), (4, 5)),  # larger already
+        ("notes-digit", 28, (28, 28), (56, 56), (8, 8)),  # one window would be no map
+    ],
+)
+def test_small_pictures_are_enlarged_until_there_is_a_map(
+    name: str, side: int, shape: tuple[int, int], seen: tuple[int, int], windows: tuple[int, int]
+) -> None:
+    sliding = Sliding(create(name, 3, side=side))
+    pixels, logits = sliding(np.zeros((*shape, 3), np.uint8))
+    assert pixels.shape == (*seen, 3) and logits.shape == (3, *windows)
