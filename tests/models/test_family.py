@@ -14,7 +14,7 @@ from neocog.zoo import MODELS, create
     ("task", "names"),
     [
         (Task.DETECT, ["r-cnn", "fast-rcnn", "faster-rcnn", "r-fcn", "ssd", "yolo"]),
-        (Task.CLASSIFY, ["notes-pattern", "lenet5", "alexnet", "vgg16", "resnet18", "compact"]),
+        (Task.CLASSIFY, ["notes-digit", "notes-pattern", "lenet5", "alexnet", "resnet18", "compact"]),
         (Task.LOCALIZE, ["localizer"]),
     ],
 )
