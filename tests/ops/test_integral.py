@@ -56,7 +56,7 @@ def ramp(x: Floats) -> Floats:
 CLOSED: dict[str, tuple[Callables, Callables, Floats]] = {
     "box, box": (box(), box(), np.maximum(1 - np.abs(T), 0)),
     "two boxes": (box(1, 0.5), box(3, -1, 2), 2 * np.clip(np.minimum(T + 2.5, 1.5 - T), 0, 1)),
-    "box, triangle": (box(), triangle(), np.where(abs(T) < 0.5, 0.75 - T**2, ramp(1.5 - abs(T)))),
+    "box, triangle": (box(), triangle(), np.where(abs(T) < 0.5, 0.75 - T**2, ramp(1.5 - np.abs(T)))),
     "exponential, box": (exponential(2), box(), charge(T, 2)),
     "two exponentials": (exponential(2), exponential(3), np.where(T > 0, np.exp(-2 * T) - np.exp(-3 * T), 0)),
     "two Gaussians": (gaussian(1), gaussian(0.01, 0.5), norm.pdf(T, 0.5, math.hypot(1, 0.01))),
@@ -212,6 +212,7 @@ def test_a_trace_draws_edges_upright() -> None:
         (lambda: sampled([0, math.nan], [1, 1]), "must be finite"),
         (lambda: sampled([0, 1], [1, math.inf]), "must be finite"),
         (lambda: convolve_functions(box(), box(), [0, math.nan]), "t must be finite"),
+        (lambda: trace(box(), box(), 0, []), "at least one place"),
         (lambda: convolve_functions(box(), box(), 0, tolerance=0), "tolerance must lie"),
     ],
 )

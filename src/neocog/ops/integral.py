@@ -161,14 +161,16 @@ def trace(
     t: float,
     tau: ArrayLike,
 ) -> Trace:
-    """The curves under the integral at one t, over the given places `tau` (N,), which must grow.
+    """The curves under the integral at one t, over the given places `tau` (N,), in order.
 
     Both sides of every break among them are put in, so that a drawn edge is upright. Raises ValueError as
-    `convolve_functions`.
+    `convolve_functions`, and without a place.
     """
     first, second = _function(f), _function(g)
     whole = convolve_functions(first, second, t)
     places = np.asarray(tau, float)
+    if not places.size:
+        raise ValueError("a trace needs at least one place tau")
     edges = np.concatenate([first.edges(), t - second.edges()])
     near = _SIDE * np.abs([t, *edges]).max()
     extra = np.concatenate([edges - near, edges, edges + near])
