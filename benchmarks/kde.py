@@ -1,4 +1,4 @@
-"""Binned densities against scipy.stats.gaussian_kde on one thread: `python benchmarks/kde.py`, about a minute.
+"""Binned densities against scipy.stats.gaussian_kde on one thread: `python benchmarks/kde.py`, a minute.
 
 First the accuracy: the largest difference from direct summation over 10,000 samples, at 2,000 grid points and
 at 2,000 points between them, as a share of the density's peak. Then the time from 100,000 samples to the
