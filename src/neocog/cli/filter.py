@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-import numpy as np
 import typer
 
 from neocog.cli.common import JsonOption, output, write_json
 from neocog.errors import UsageError
 from neocog.files import make_folder, write_atomic
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SHOWN = ("auto", "clip", "signed", "absolute")
 
@@ -103,6 +105,8 @@ def picture(values: np.ndarray, way: str) -> tuple[np.ndarray, str]:
     `way` is `clip`, `signed` or `absolute`. Of the last two the scale is the picture's own: its largest value
     but for a thousandth becomes white.
     """
+    import numpy as np
+
     from neocog.pictures.maps import signed_rgb
 
     if way == "clip":
@@ -118,7 +122,7 @@ def _way(show: str, weights: np.ndarray) -> str:
     """How to show what these weights give, if that is left to us: a sum of 0 answers to differences alone."""
     if show != "auto":
         return show
-    return "signed" if abs(weights.sum()) < 0.01 * np.abs(weights).sum() else "clip"
+    return "signed" if abs(weights.sum()) < 0.01 * abs(weights).sum() else "clip"
 
 
 def _cost(weights: np.ndarray) -> dict[str, Any]:
