@@ -17,7 +17,19 @@ from typing import Annotated
 
 import typer
 
-from neocog.cli import compare, convert, data, doctor, evaluate, explain, models, predict, proposals, train
+from neocog.cli import (
+    compare,
+    convert,
+    data,
+    doctor,
+    evaluate,
+    explain,
+    filter,
+    models,
+    predict,
+    proposals,
+    train,
+)
 from neocog.data.files import printable
 from neocog.errors import DeviceError, DiskError, NeocogError, UsageError, is_out_of_memory
 from neocog.version import __version__
@@ -52,6 +64,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
 app.command("models", epilog="Example: neocog models --json models.json")(models.models)
 app.command("summary", epilog=models.SUMMARY_EXAMPLE)(models.summary)
 app.add_typer(data.app, name="data")

@@ -1,0 +1,18 @@
+"""Options that are names: what is not in their table is an error that names the nearest one that is."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+Entry = TypeVar("Entry")
+
+
+def named(table: Mapping[str, Entry], name: str, kind: str) -> Entry:
+    """The entry of that name. Raises ValueError with the nearest name, or all of them if none is near."""
+    if name in table:
+        return table[name]
+    near = difflib.get_close_matches(name, table, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(table)}"
+    raise ValueError(f"unknown {kind} '{name}': {hint}")
