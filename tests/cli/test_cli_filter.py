@@ -124,6 +124,7 @@ def test_wrong_outs(photo: Path, tmp_path: Path, capsys: Captured) -> None:
     assert "give --overwrite" in refuse(there) and there.read_text() == "precious"
     (tmp_path / "folder.png").mkdir()
     assert "is a folder" in refuse(tmp_path / "folder.png", "--overwrite")
+    assert "there.png is a file" in refuse(there / "out.png")
     assert photo.read_bytes() == before
 
 

@@ -68,10 +68,10 @@ def filter(
     from neocog.ops.names import named
 
     _check_out(out, image, overwrite)
-    pixels = read_image(image)
     try:
         named(dict.fromkeys(SHOWN), show, "--show")
         weights = read_kernel(kernel)
+        pixels = read_image(image)
         values = filter_image(
             pixels[..., 0] if (pixels == pixels[..., :1]).all() else pixels,
             weights,
@@ -162,6 +162,9 @@ def _check_out(out: Path, image: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out}: is a folder, not a file")
     if os.path.realpath(out) == os.path.realpath(image):
         raise UsageError(f"--out {out}: is to be read; give another name")
+    there = next(folder for folder in out.absolute().parents if folder.exists())
+    if not there.is_dir():
+        raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
     if os.path.lexists(out) and not overwrite:
         raise UsageError(f"--out {out}: exists already; give --overwrite or another name")
 

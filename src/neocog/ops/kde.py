@@ -9,8 +9,8 @@ kernel. By how much at most, as a share of the kernel's peak, with c cells to a 
 | kernel | order | difference |
 |---|---|---|
 | Gaussian | 5 | 1 / (50 c^6) an axis, between grid points twice that; 4.3e-7 with 6 cells |
-| Epanechnikov | 1 | 1 / (20 c^2) an axis; 1 / (4 c) of the samples in the cells at its rim |
-| box | 1 | the share of the samples in the cells at its rim; in two dimensions 1 / (25 c) more |
+| Epanechnikov | 1 | 1 / (20 c^2) an axis, and 1 / (4 c) of the samples in the cells at its rim; twice that |
+| box | 1 | the share of the samples in the cells at its rim; in two dimensions about 1 / (25 c) more |
 
 The first is the sharp bound of such interpolation, 61 / 46080 of the sixth derivative. Kernels are local, so
 that these are shares of the density's own peak too, but for a small factor.
@@ -44,6 +44,7 @@ class _Kernel:
     cells: tuple[int, int]  # to a bandwidth, in one dimension and in two
 
 
+# The Gaussian ends six deviations away, where it is 1.5e-8 of its peak.
 KERNELS = {
     "gaussian": _Kernel(lambda d: 36, lambda squared, d: np.exp(-squared / 2), 5, (6, 6)),
     "epanechnikov": _Kernel(lambda d: d + 4, lambda squared, d: 1 - squared / (d + 4), 1, (1024, 32)),
@@ -110,23 +111,39 @@ def kernel_density(
     shape = named(KERNELS, kernel, "kernel")
     if cells is not None and not 1 <= cells <= MOST_CELLS:
         raise ValueError(f"cells must lie in [1, {MOST_CELLS}], got {cells}")
-    inverse = np.asarray(np.linalg.inv(covariance), float)
-    reach = np.sqrt(shape.reach(dimensions) * np.diag(covariance))
-    half: Floats = np.ceil(reach * np.sqrt(np.diag(inverse)) * (cells or shape.cells[dimensions - 1]))
-    spacing: Floats = reach / (half + 0.5)  # a box then covers a whole number of cells
+    grid = _grid(points, covariance, shape, cells or shape.cells[dimensions - 1])
+    places = (points - grid.first[:, None]) / grid.spacing[:, None]
+    counts = _binned(places, shares, grid.size, shape.order)
+    values = _convolve(counts, _taps(shape, covariance, grid)).clip(min=0)
+    starts = zip(grid.first, grid.spacing, grid.size, strict=True)
+    axes = tuple(start + spacing * np.arange(size) for start, spacing, size in starts)
+    return Density(axes, values, covariance, kernel)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Evenly spaced places along each of d dimensions; every field is (d,)."""
+
+    first: Floats
+    spacing: Floats
+    size: NDArray[np.int_]
+    half: NDArray[np.int_]  # grid points from the middle of the kernel to its end
+
+
+def _grid(points: Floats, covariance: Floats, kernel: _Kernel, cells: int) -> _Grid:
+    """The grid that covers the kernel about every point (d, N), with so many cells to a bandwidth."""
+    reach = np.sqrt(kernel.reach(len(points)) * np.diag(covariance))
+    half = np.ceil(reach * np.sqrt(np.diag(np.linalg.inv(covariance))) * cells)
+    spacing = reach / (half + 0.5)  # a box then covers a whole number of cells
     low, high = points.min(axis=1), points.max(axis=1)
-    margin = half + shape.order
+    margin = half + kernel.order
     size = np.ceil((high - low) / spacing) + 2 * margin + 1
     if not size.prod() <= MOST_CELLS:
         raise ValueError(
             f"the samples span {' x '.join(f'{one:.3g}' for one in size)} cells, which is too many; give a "
             "larger bandwidth, fewer cells to it, or leave out what lies far away"
         )
-    first = low - margin * spacing
-    counts = _binned((points - first[:, None]) / spacing[:, None], shares, size.astype(int), shape.order)
-    values = _convolve(counts, _taps(shape, inverse, spacing, half)).clip(min=0)
-    starts = zip(first, spacing, values.shape, strict=True)
-    return Density(tuple(a + step * np.arange(n) for a, step, n in starts), values, covariance, kernel)
+    return _Grid(low - margin * spacing, spacing, size.astype(int), half.astype(int))
 
 
 def _convolve(counts: Floats, taps: Floats) -> Floats:
@@ -147,16 +164,16 @@ def _binned(places: Floats, shares: Floats, size: NDArray[np.int_], order: int) 
     return counts
 
 
-def _taps(kernel: _Kernel, inverse: Floats, spacing: Floats, half: Floats) -> Floats:
+def _taps(kernel: _Kernel, covariance: Floats, grid: _Grid) -> Floats:
     """The coefficients of the kernel's spline, on the grid points around its centre."""
     from scipy.ndimage import spline_filter
 
-    steps = [np.arange(-n, n + 1) * step for n, step in zip(half, spacing, strict=True)]
+    steps = [np.arange(-n, n + 1) * step for n, step in zip(grid.half, grid.spacing, strict=True)]
     offsets = np.stack(np.meshgrid(*steps, indexing="ij"), axis=-1)
-    squared = np.einsum("...i,ij,...j", offsets, inverse, offsets)
-    reach = kernel.reach(len(spacing))
-    values: Floats = np.where(squared < reach, kernel.value(squared, len(spacing)), 0.0)
-    values /= values.sum() * spacing.prod()
+    squared = np.einsum("...i,ij,...j", offsets, np.linalg.inv(covariance), offsets)
+    dimensions = len(steps)
+    values: Floats = np.where(squared < kernel.reach(dimensions), kernel.value(squared, dimensions), 0.0)
+    values /= values.sum() * grid.spacing.prod()
     taps: Floats = spline_filter(values, kernel.order) if kernel.order > 1 else values
     return taps
 
