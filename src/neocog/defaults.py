@@ -82,7 +82,8 @@ def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     levels = ("layer3", "layer3", "layer4", "layer4", ("layer2", "layer3", "layer4"))
     stages = ("layer1", "layer2", "layer3", "layer4")
     variants = {"dilated": partial(build, dilated=True)}
-    return BackboneEntry(build, *levels, pool=14, pyramid=stages, variants=variants)
+    # BatchNorm cannot learn from a single picture of 32 px, whose last map is one cell.
+    return BackboneEntry(build, *levels, pool=14, least=64, pyramid=stages, variants=variants)
 
 
 BACKBONES: dict[str, BackboneEntry] = {

@@ -182,7 +182,6 @@ def test_the_size_of_a_map_is_found_without_computing_it() -> None:
     before = {name: value.clone() for name, value in backbone.state_dict().items()}
     assert map_size(backbone, "layer4", 224) == (512, 7, 7)
     assert map_size(vgg16(), "pool5", 97) == (512, 3, 3)
-    assert map_size(backbone, "layer4", 32) == (512, 1, 1)  # a cell, of which alone there is no variance
     assert all(torch.equal(value, before[name]) for name, value in backbone.state_dict().items())
 
 

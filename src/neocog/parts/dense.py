@@ -81,8 +81,7 @@ def map_size(backbone: Backbone, level: str, side: int) -> tuple[int, int, int]:
 
     Raises UsageError for pictures that are too small for the network.
     """
-    # Two pictures: BatchNorm refuses to learn from the single cell of one.
-    images = torch.empty(2, 3, side, side, device="meta")
+    images = torch.empty(1, 3, side, side, device="meta")
     try:
         features: Any = functional_call(backbone, shapes_of(backbone), (images,), {"until": level})
     except (RuntimeError, ValueError) as error:
