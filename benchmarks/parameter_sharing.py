@@ -28,6 +28,7 @@ from neocog.parts.local import First
 from neocog.transforms.geometry import Resize
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Task, blank_batch
+from pooling_prior import accuracy, learn
 
 SHIFTS = (2, 4)
 BATCH = 64
@@ -41,21 +42,17 @@ def tensors(data: Dataset) -> tuple[Tensor, Tensor]:
     return images, torch.tensor([one.label for one in samples])
 
 
-def logits(model: Classifier, images: Tensor) -> Tensor:
-    found: Tensor = model(with_images(blank_batch((DIGIT_SIDE, DIGIT_SIDE)), images / 255)).logits
-    return found
+class OnPictures(nn.Module):
+    """A classifier as a function of pictures (N, 3, 28, 28) uint8 alone: logits (N, K)."""
 
+    def __init__(self, classifier: Classifier) -> None:
+        super().__init__()
+        self.classifier = classifier
 
-def learn(model: Classifier, images: Tensor, labels: Tensor, steps: int, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=steps)
-    for _ in range(steps):
-        rows = torch.randint(len(images), (BATCH,), generator=generator)
-        optimizer.zero_grad()
-        F.cross_entropy(logits(model, images[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
+    def forward(self, images: Tensor) -> Tensor:
+        batch = with_images(blank_batch((DIGIT_SIDE, DIGIT_SIDE)), images / 255)
+        logits: Tensor = self.classifier(batch).logits
+        return logits
 
 
 def moved(images: Tensor, most: int, seed: int) -> Tensor:
@@ -72,13 +69,10 @@ def moved(images: Tensor, most: int, seed: int) -> Tensor:
     )
 
 
-@torch.inference_mode()
-def accuracy(model: Classifier, images: Tensor, labels: Tensor) -> float:
-    right = [
-        (logits(model, some).argmax(dim=1) == true).sum()
-        for some, true in zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
-    ]
-    return 100 * int(torch.stack(right).sum()) / len(labels)
+def accuracy_of(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Per cent, of as many pictures as there are."""
+    parts = zip(torch.split(images, 1000), torch.split(labels, 1000), strict=True)
+    return sum(accuracy(model, some, true) * len(true) for some, true in parts) / len(labels)
 
 
 def count(module: nn.Module) -> int:
@@ -104,18 +98,17 @@ def main() -> None:
         runs: list[list[float]] = []
         for seed in range(given.seeds):
             torch.manual_seed(seed)
-            model = Classifier(
-                notes_digit(), classes, replace(classifier_options("notes-digit", DIGIT_SIDE), first=first)
-            )
-            learn(model, images, labels, given.steps, seed)
+            options = replace(classifier_options("notes-digit", DIGIT_SIDE), first=first)
+            model = OnPictures(Classifier(notes_digit(), classes, options))
+            learn(model, images, labels, given.steps, seed, BATCH)
             pictures = (unseen, *(moved(unseen, most, seed) for most in SHIFTS))
-            own = accuracy(model, images, labels)
-            runs.append([own, *(accuracy(model, some, truth) for some in pictures)])
+            own = accuracy_of(model, images, labels)
+            runs.append([own, *(accuracy_of(model, some, truth) for some in pictures)])
         cells = [
             f"{statistics.mean(column):.1f} ± {statistics.stdev(column) if given.seeds > 1 else 0:.1f}"
             for column in zip(*runs, strict=True)
         ]
-        layer = count(model.backbone.get_submodule("conv1"))
+        layer = count(model.classifier.backbone.get_submodule("conv1"))
         counts = f"{layer:>12,}{count(model):>10,}"
         print(f"{first:12}{counts}" + "".join(f"{cell:>14}" for cell in cells), flush=True)
 

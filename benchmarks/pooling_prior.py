@@ -49,12 +49,14 @@ def digits() -> tuple[Tensor, Tensor]:
     return (F.pad(enlarged, (4, 4, 4, 4)) - 0.15) / 0.3, torch.from_numpy(found.target)
 
 
-def learn(model: nn.Module, images: Tensor, labels: Tensor, steps: int, seed: int) -> None:
+def learn(
+    model: nn.Module, images: Tensor, labels: Tensor, steps: int, seed: int, batch: int = BATCH
+) -> None:
     generator = torch.Generator().manual_seed(seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 6e-3, total_steps=steps)
     for _ in range(steps):
-        rows = torch.randint(len(images), (BATCH,), generator=generator)
+        rows = torch.randint(len(images), (batch,), generator=generator)
         optimizer.zero_grad()
         F.cross_entropy(model(images[rows]), labels[rows]).backward()  # type: ignore[no-untyped-call]
         optimizer.step()

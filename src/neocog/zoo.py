@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -42,6 +41,7 @@ from neocog.models.rfcn import RFCN
 from neocog.models.ssd import SSD
 from neocog.models.yolo import YOLO, training_sizes, with_anchors
 from neocog.models.zero_shot import ZeroShot, with_vectors
+from neocog.ops.names import unknown
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
@@ -302,9 +302,7 @@ def known(name: str, names: Iterable[str], kind: str) -> str:
     names = list(names)
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(names)}"
-    raise UsageError(f"unknown {kind} '{name}': {hint}")
+    raise UsageError(unknown(name, names, kind))
 
 
 def usual_side(name: str, backbone: str) -> int:

@@ -188,10 +188,15 @@ def check_out(
         raise UsageError(f"--out {out}: is a file, not a folder")
     if out.is_dir() and not resume:
         _check_removal(out, overwrite, reads)
-    there = next(folder for folder in (out, *out.absolute().parents) if folder.exists())
+    check_above(out)
+    return out
+
+
+def check_above(out: Path) -> None:
+    """Raise UsageError where folders cannot be made down to an `--out`, because one above it is a file."""
+    there = next(folder for folder in out.absolute().parents if folder.exists())
     if not there.is_dir():
         raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
-    return out
 
 
 def _check_removal(out: Path, overwrite: bool, reads: Iterable[str | Path]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from neocog.cli.common import JsonOption, output, write_json
+from neocog.cli.common import JsonOption, check_above, output, write_json
 from neocog.errors import UsageError
 from neocog.files import make_folder, write_atomic
 
@@ -162,9 +162,7 @@ def _check_out(out: Path, image: Path, overwrite: bool) -> None:
         raise UsageError(f"--out {out}: is a folder, not a file")
     if os.path.realpath(out) == os.path.realpath(image):
         raise UsageError(f"--out {out}: is to be read; give another name")
-    there = next(folder for folder in out.absolute().parents if folder.exists())
-    if not there.is_dir():
-        raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
+    check_above(out)
     if os.path.lexists(out) and not overwrite:
         raise UsageError(f"--out {out}: exists already; give --overwrite or another name")
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neocog.ops.ranges import positive
+
 Floats = NDArray[np.float64]
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(10)
@@ -60,13 +62,13 @@ class Function:
 
 def box(width: float = 1, centre: float = 0, height: float = 1) -> Function:
     """`height` within `width` about `centre`, and 0 elsewhere."""
-    half = _positive("width", width) / 2
+    half = positive("width", width) / 2
     return Function(lambda x: height, (centre - half, centre + half), ())
 
 
 def triangle(width: float = 2, centre: float = 0, height: float = 1) -> Function:
     """A straight rise to `height` at `centre` and a straight fall; 0 from `width` / 2 away."""
-    half = _positive("width", width) / 2
+    half = positive("width", width) / 2
     return Function(
         lambda x: height * (1 - np.abs(x - centre) / half), (centre - half, centre + half), (centre,)
     )
@@ -74,13 +76,13 @@ def triangle(width: float = 2, centre: float = 0, height: float = 1) -> Function
 
 def exponential(rate: float = 1) -> Function:
     """exp(-rate x) from 0 on, and 0 before: causal. It ends where a double cannot hold it any more."""
-    _positive("rate", rate)
+    positive("rate", rate)
     return Function(lambda x: np.exp(-rate * x), (0, 745 / rate), tuple(k / rate for k in (2, 8, 32, 128)))
 
 
 def gaussian(sigma: float = 1, centre: float = 0) -> Function:
     """A normal distribution, of area 1. It ends where a double cannot hold it any more."""
-    _positive("sigma", sigma)
+    positive("sigma", sigma)
     height = 1 / (sigma * math.sqrt(2 * math.pi))
     return Function(
         lambda x: height * np.exp(-0.5 * ((x - centre) / sigma) ** 2),
@@ -260,9 +262,3 @@ def _sum(rows: NDArray[np.intp], values: Floats, t: Floats) -> Floats:
 
 def _function(f: Function | Callable[[Floats], ArrayLike]) -> Function:
     return f if isinstance(f, Function) else Function(f)
-
-
-def _positive(name: str, value: float) -> float:
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive, got {value:g}")
-    return value

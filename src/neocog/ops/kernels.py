@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neocog.ops.names import named
+from neocog.ops.ranges import positive
 
 Floats = NDArray[np.float64]
 
@@ -29,7 +30,7 @@ _REACH = 4.0
 
 def box(side: float = 3) -> Floats:
     """The mean of side x side pixels. Raises ValueError unless `side` is a whole number of 1 or more."""
-    count = int(_positive("side", side, MOST_SIDE))
+    count = int(positive("side", side, MOST_SIDE))
     if count != side:
         raise ValueError(f"the side of a box must be a whole number, got {side:g}")
     return np.full((count, count), 1 / count**2)
@@ -68,9 +69,9 @@ def gabor(
     the standard deviation `sigma` along the wave (None: 0.56 wavelengths, a bandwidth of one octave) and
     `sigma / aspect` across; it sums to about 1 and is cut off at three of the longer.
     """
-    _positive("wavelength", wavelength)
-    along = _positive("sigma", 0.56 * wavelength if sigma is None else sigma)
-    across = along / _positive("aspect", aspect)
+    positive("wavelength", wavelength)
+    along = positive("sigma", 0.56 * wavelength if sigma is None else sigma)
+    across = along / positive("aspect", aspect)
     radius = _radius(3 * max(along, across))
     y, x = np.mgrid[-radius : radius + 1, -radius : radius + 1]
     turn = math.radians(angle)
@@ -174,13 +175,6 @@ def _number(word: str) -> float:
         ) from None
 
 
-def _positive(name: str, value: float, most: float = math.inf) -> float:
-    if not 0 < value < math.inf or value > most:
-        limit = "" if math.isinf(most) else f" and at most {most:g}"
-        raise ValueError(f"{name} must be positive{limit}, got {value:g}")
-    return value
-
-
 def _radius(reach: float) -> int:
     """Whole pixels to the end of a kernel."""
     if 2 * reach > MOST_SIDE:
@@ -190,7 +184,7 @@ def _radius(reach: float) -> int:
 
 def _bell(sigma: float) -> Floats:
     """A sampled Gaussian of sum 1, along one axis."""
-    radius = _radius(_REACH * _positive("sigma", sigma))
+    radius = _radius(_REACH * positive("sigma", sigma))
     values = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     bell: Floats = values / values.sum()
     return bell
