@@ -194,7 +194,8 @@ def check_out(
 
 def check_above(out: Path) -> None:
     """Raise UsageError where folders cannot be made down to an `--out`, because one above it is a file."""
-    there = next(folder for folder in out.absolute().parents if folder.exists())
+    # As given, not absolute: folders above the current one may be closed to us.
+    there = next((folder for folder in out.parents if folder.exists()), Path())
     if not there.is_dir():
         raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
 
