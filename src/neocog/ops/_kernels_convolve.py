@@ -1,0 +1,178 @@
+"""Numba kernels of direct convolution, compiled once and kept on disk; imported on first use.
+
+An output is made tile by tile. The part of the input that a tile sees is copied, with zeros where there is no
+input, into a buffer that stays in the cache. There every tap of the kernel is one offset into flat memory: a
+tile is a sum of shifted, weighted copies of one long run, whatever the number of dimensions. What the run gives
+between the end of a row and the next is not used. Nine taps at a time share one load and one store of the sum.
+
+A complex number is two real ones side by side, and a complex kernel a real kernel on the input and another on
+the input times i, so that only real numbers are ever multiplied. `contract` lets a product and a sum be one
+instruction, and nothing else: the order of the sum is that of the taps, the same on any number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+Numbers = NDArray[Any]
+Ints = NDArray[np.int64]
+Triple = tuple[int, int, int]
+RUN = 2048  # sums of a run that stay in the first cache while all taps pass
+
+_options = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
+
+
+@njit(**_options)
+def convolve_tiles(
+    inputs: Numbers,
+    kernels: Numbers,
+    size: Triple,
+    start: Triple,
+    tile: Triple,
+    pairs: tuple[Ints, Ints],
+    part: tuple[int, int],
+    out: Numbers,
+) -> None:
+    """Fill the tiles part[0] to part[1] of out (B, D, H, W, c), c real numbers a cell: 1, or 2 if complex.
+
+    inputs (I, D', H', W', c); kernels (K, p, taps) real, with p parts (2: real and imaginary) of kernels of
+    `size`, the last tap first; start: where out begins in the full convolution. Of example b, pairs[0][b] is
+    the input and pairs[1][b] the kernel.
+    """
+    numbers = out.shape[4]
+    parts = kernels.shape[1]
+    deep, high, wide = tile[0] + size[0] - 1, tile[1] + size[1] - 1, tile[2] + size[2] - 1
+    room = deep * high * wide * numbers
+    seen = np.empty(parts * room, out.dtype)
+    sums = np.empty(tile[1] * wide * numbers, out.dtype)
+    offsets = _offsets(size, high, wide, numbers, room, parts)
+    tiles_d, tiles_h, tiles_w = count_tiles(out.shape[1:4], tile)
+    for index in range(part[0], part[1]):
+        rest, w = index // tiles_w, index % tiles_w * tile[2]
+        rest, h = rest // tiles_h, rest % tiles_h * tile[1]
+        b, d = rest // tiles_d, rest % tiles_d * tile[0]
+        corner = (d + start[0] - size[0] + 1, h + start[1] - size[1] + 1, w + start[2] - size[2] + 1)
+        _see(inputs[pairs[0][b]], corner, (deep, high, wide), seen[:room])
+        if parts == 2:
+            _times_i(seen[:room], seen[room:])
+        taps = kernels[pairs[1][b]].reshape(-1)
+        rows, cells = min(tile[1], out.shape[2] - h), min(tile[2], out.shape[3] - w)
+        length = ((rows - 1) * wide + cells) * numbers
+        for i in range(min(tile[0], out.shape[1] - d)):
+            _sum(seen[i * high * wide * numbers :], taps, offsets, sums[:length])
+            for j in range(rows):
+                at = j * wide * numbers
+                line = out[b, d + i, h + j, w : w + cells].reshape(-1)
+                line[:] = sums[at : at + cells * numbers]
+
+
+@njit(**_options)
+def count_tiles(shape: Triple, tile: Triple) -> Triple:
+    """How many tiles cover an output (D, H, W) each way."""
+    return -(-shape[0] // tile[0]), -(-shape[1] // tile[1]), -(-shape[2] // tile[2])
+
+
+@njit(**_options)
+def _offsets(size: Triple, high: int, wide: int, numbers: int, room: int, parts: int) -> Ints:
+    """Where each tap reads, in numbers from the place of its sum."""
+    result = np.empty(parts * size[0] * size[1] * size[2], np.int64)
+    at = 0
+    for part in range(parts):
+        for d in range(size[0]):
+            for h in range(size[1]):
+                for w in range(size[2]):
+                    result[at] = ((d * high + h) * wide + w) * numbers + part * room
+                    at += 1
+    return result
+
+
+@njit(**_options)
+def _see(source: Numbers, corner: Triple, shape: Triple, seen: Numbers) -> None:
+    """Copy the box of `shape` at `corner` of source (D, H, W, c) into `seen`; 0 where there is no source."""
+    numbers = source.shape[3]
+    left = min(max(-corner[2], 0), shape[2])
+    right = max(min(source.shape[2] - corner[2], shape[2]), left)
+    for i in range(shape[0]):
+        d = corner[0] + i
+        for j in range(shape[1]):
+            h = corner[1] + j
+            at = (i * shape[1] + j) * shape[2] * numbers
+            line = seen[at : at + shape[2] * numbers]
+            if 0 <= d < source.shape[0] and 0 <= h < source.shape[1] and left < right:
+                line[: left * numbers] = 0
+                cells = source[d, h, corner[2] + left : corner[2] + right].reshape(-1)
+                line[left * numbers : right * numbers] = cells
+                line[right * numbers :] = 0
+            else:
+                line[:] = 0
+
+
+@njit(**_options)
+def _times_i(values: Numbers, out: Numbers) -> None:
+    for k in range(0, len(values), 2):
+        out[k], out[k + 1] = -values[k + 1], values[k]
+
+
+@njit(**_options)
+def _sum(seen: Numbers, taps: Numbers, offsets: Ints, sums: Numbers) -> None:
+    """sums[j] = sum over t of taps[t] seen[offsets[t] + j]."""
+    for low in range(0, len(sums), RUN):
+        run = sums[low : low + RUN]
+        view = seen[low:]
+        run[:] = 0
+        t = 0
+        while t + 9 <= len(taps):
+            _add_nine(view, taps[t : t + 9], offsets[t : t + 9], run)
+            t += 9
+        while t + 3 <= len(taps):
+            _add_three(view, taps[t : t + 3], offsets[t : t + 3], run)
+            t += 3
+        while t < len(taps):
+            _add_one(view, taps[t], offsets[t], run)
+            t += 1
+
+
+@njit(**_options)
+def _add_nine(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers) -> None:
+    k0, k1, k2 = taps[0], taps[1], taps[2]
+    k3, k4, k5 = taps[3], taps[4], taps[5]
+    k6, k7, k8 = taps[6], taps[7], taps[8]
+    s0, s1, s2 = seen[offsets[0] :], seen[offsets[1] :], seen[offsets[2] :]
+    s3, s4, s5 = seen[offsets[3] :], seen[offsets[4] :], seen[offsets[5] :]
+    s6, s7, s8 = seen[offsets[6] :], seen[offsets[7] :], seen[offsets[8] :]
+    for j in range(len(run)):
+        first = k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+        second = k3 * s3[j] + k4 * s4[j] + k5 * s5[j]
+        run[j] += first + second + (k6 * s6[j] + k7 * s7[j] + k8 * s8[j])
+
+
+@njit(**_options)
+def _add_three(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers) -> None:
+    k0, k1, k2 = taps[0], taps[1], taps[2]
+    s0, s1, s2 = seen[offsets[0] :], seen[offsets[1] :], seen[offsets[2] :]
+    for j in range(len(run)):
+        run[j] += k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+
+
+@njit(**_options)
+def _add_one(seen: Numbers, tap: Any, offset: int, run: Numbers) -> None:
+    shifted = seen[offset:]
+    for j in range(len(run)):
+        run[j] += tap * shifted[j]
+
+
+@njit(**_options)
+def peaks(values: Numbers, box: Triple, out: Numbers) -> None:
+    """Raise out (D", H", W") to the largest value of each box of non-negative integers (D, H, W)."""
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            row, result = values[i, j], out[i // box[0], j // box[1]]
+            for k in range(len(result)):
+                top = result[k]
+                for value in row[k * box[2] : (k + 1) * box[2]]:
+                    top = max(top, value)
+                result[k] = top
