@@ -1,9 +1,9 @@
 """Numba kernels of direct convolution, compiled once and kept on disk; imported on first use.
 
-An output is made tile by tile. The part of the input that a tile sees is copied, with zeros where there is no
-input, into a buffer that stays in the cache. There every tap of the kernel is one offset into flat memory: a
-tile is a sum of shifted, weighted copies of one long run, whatever the number of dimensions. What the run gives
-between the end of a row and the next is not used. Nine taps at a time share one load and one store of the sum.
+An output is made tile by tile. The part of the input that a tile sees is copied, with zeros where there is
+no input, into a buffer that stays in the cache. There every tap of the kernel is one offset into flat memory:
+a tile is a sum of shifted, weighted copies of one long run, whatever the number of dimensions. What the run
+gives between the end of a row and the next is not used. Nine taps share one load and one store of the sum.
 
 A complex number is two real ones side by side, and a complex kernel a real kernel on the input and another on
 the input times i, so that only real numbers are ever multiplied. `contract` lets a product and a sum be one
@@ -23,10 +23,8 @@ Ints = NDArray[np.int64]
 Triple = tuple[int, int, int]
 RUN = 2048  # sums of a run that stay in the first cache while all taps pass
 
-_options = {"cache": True, "nogil": True, "error_model": "numpy", "fastmath": {"contract"}}
 
-
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def convolve_tiles(
     inputs: Numbers,
     kernels: Numbers,
@@ -34,8 +32,8 @@ def convolve_tiles(
     start: Triple,
     tile: Triple,
     pairs: tuple[Ints, Ints],
-    part: tuple[int, int],
     out: Numbers,
+    part: tuple[int, int],
 ) -> None:
     """Fill the tiles part[0] to part[1] of out (B, D, H, W, c), c real numbers a cell: 1, or 2 if complex.
 
@@ -66,17 +64,16 @@ def convolve_tiles(
             _sum(seen[i * high * wide * numbers :], taps, offsets, sums[:length])
             for j in range(rows):
                 at = j * wide * numbers
-                line = out[b, d + i, h + j, w : w + cells].reshape(-1)
-                line[:] = sums[at : at + cells * numbers]
+                _copy(sums[at : at + cells * numbers], out[b, d + i, h + j, w : w + cells].reshape(-1))
 
 
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def count_tiles(shape: Triple, tile: Triple) -> Triple:
     """How many tiles cover an output (D, H, W) each way."""
     return -(-shape[0] // tile[0]), -(-shape[1] // tile[1]), -(-shape[2] // tile[2])
 
 
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _offsets(size: Triple, high: int, wide: int, numbers: int, room: int, parts: int) -> Ints:
     """Where each tap reads, in numbers from the place of its sum."""
     result = np.empty(parts * size[0] * size[1] * size[2], np.int64)
@@ -90,7 +87,7 @@ def _offsets(size: Triple, high: int, wide: int, numbers: int, room: int, parts:
     return result
 
 
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _see(source: Numbers, corner: Triple, shape: Triple, seen: Numbers) -> None:
     """Copy the box of `shape` at `corner` of source (D, H, W, c) into `seen`; 0 where there is no source."""
     numbers = source.shape[3]
@@ -105,74 +102,106 @@ def _see(source: Numbers, corner: Triple, shape: Triple, seen: Numbers) -> None:
             if 0 <= d < source.shape[0] and 0 <= h < source.shape[1] and left < right:
                 line[: left * numbers] = 0
                 cells = source[d, h, corner[2] + left : corner[2] + right].reshape(-1)
-                line[left * numbers : right * numbers] = cells
+                _copy(cells, line[left * numbers :])
                 line[right * numbers :] = 0
             else:
                 line[:] = 0
 
 
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _copy(source: Numbers, target: Numbers) -> None:
+    """Numba's own assignment of a slice guards against overlap, and is several times slower."""
+    for k in range(len(source)):
+        target[k] = source[k]
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _times_i(values: Numbers, out: Numbers) -> None:
     for k in range(0, len(values), 2):
         out[k], out[k + 1] = -values[k + 1], values[k]
 
 
-@njit(**_options)
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
 def _sum(seen: Numbers, taps: Numbers, offsets: Ints, sums: Numbers) -> None:
     """sums[j] = sum over t of taps[t] seen[offsets[t] + j]."""
     for low in range(0, len(sums), RUN):
         run = sums[low : low + RUN]
         view = seen[low:]
-        run[:] = 0
         t = 0
         while t + 9 <= len(taps):
-            _add_nine(view, taps[t : t + 9], offsets[t : t + 9], run)
+            _add_nine(view, taps[t:], offsets[t:], run, t == 0)
             t += 9
         while t + 3 <= len(taps):
-            _add_three(view, taps[t : t + 3], offsets[t : t + 3], run)
+            _add_three(view, taps[t:], offsets[t:], run, t == 0)
             t += 3
         while t < len(taps):
-            _add_one(view, taps[t], offsets[t], run)
+            _add_one(view, taps[t], offsets[t], run, t == 0)
             t += 1
 
 
-@njit(**_options)
-def _add_nine(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers) -> None:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_nine(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers, first: bool) -> None:
     k0, k1, k2 = taps[0], taps[1], taps[2]
     k3, k4, k5 = taps[3], taps[4], taps[5]
     k6, k7, k8 = taps[6], taps[7], taps[8]
     s0, s1, s2 = seen[offsets[0] :], seen[offsets[1] :], seen[offsets[2] :]
     s3, s4, s5 = seen[offsets[3] :], seen[offsets[4] :], seen[offsets[5] :]
     s6, s7, s8 = seen[offsets[6] :], seen[offsets[7] :], seen[offsets[8] :]
-    for j in range(len(run)):
-        first = k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
-        second = k3 * s3[j] + k4 * s4[j] + k5 * s5[j]
-        run[j] += first + second + (k6 * s6[j] + k7 * s7[j] + k8 * s8[j])
+    if first:
+        for j in range(len(run)):
+            one = k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+            two = k3 * s3[j] + k4 * s4[j] + k5 * s5[j]
+            run[j] = one + two + (k6 * s6[j] + k7 * s7[j] + k8 * s8[j])
+    else:
+        for j in range(len(run)):
+            one = k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+            two = k3 * s3[j] + k4 * s4[j] + k5 * s5[j]
+            run[j] += one + two + (k6 * s6[j] + k7 * s7[j] + k8 * s8[j])
 
 
-@njit(**_options)
-def _add_three(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers) -> None:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_three(seen: Numbers, taps: Numbers, offsets: Ints, run: Numbers, first: bool) -> None:
     k0, k1, k2 = taps[0], taps[1], taps[2]
     s0, s1, s2 = seen[offsets[0] :], seen[offsets[1] :], seen[offsets[2] :]
-    for j in range(len(run)):
-        run[j] += k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+    if first:
+        for j in range(len(run)):
+            run[j] = k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
+    else:
+        for j in range(len(run)):
+            run[j] += k0 * s0[j] + k1 * s1[j] + k2 * s2[j]
 
 
-@njit(**_options)
-def _add_one(seen: Numbers, tap: Any, offset: int, run: Numbers) -> None:
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _add_one(seen: Numbers, tap: Any, offset: int, run: Numbers, first: bool) -> None:
     shifted = seen[offset:]
-    for j in range(len(run)):
-        run[j] += tap * shifted[j]
+    if first:
+        for j in range(len(run)):
+            run[j] = tap * shifted[j]
+    else:
+        for j in range(len(run)):
+            run[j] += tap * shifted[j]
 
 
-@njit(**_options)
-def peaks(values: Numbers, box: Triple, out: Numbers) -> None:
-    """Raise out (D", H", W") to the largest value of each box of non-negative integers (D, H, W)."""
-    for i in range(values.shape[0]):
-        for j in range(values.shape[1]):
-            row, result = values[i, j], out[i // box[0], j // box[1]]
-            for k in range(len(result)):
-                top = result[k]
-                for value in row[k * box[2] : (k + 1) * box[2]]:
-                    top = max(top, value)
-                result[k] = top
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def peaks(bits: Ints, mask: int, box: Triple, out: Ints) -> None:
+    """The largest masked number of each box of bits (B, D, H, W); out (B, D", H", W") starts as zeros.
+
+    Without the sign bit, floating numbers have the order of their bits as integers, and a maximum of integers
+    is one vector instruction whatever the order. The last box along an axis takes what is left.
+    """
+    _, deep, high, wide = out.shape
+    for b in range(bits.shape[0]):
+        for i in range(bits.shape[1]):
+            for j in range(bits.shape[2]):
+                row, tops = bits[b, i, j], out[b, min(i // box[0], deep - 1), min(j // box[1], high - 1)]
+                for k in range(wide):
+                    end = len(row) if k == wide - 1 else (k + 1) * box[2]
+                    tops[k] = max(tops[k], _peak(row[k * box[2] : end], mask))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _peak(bits: Ints, mask: int) -> Any:
+    top = bits[0] & mask
+    for k in range(1, len(bits)):
+        top = max(top, bits[k] & mask)
+    return top

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -15,9 +15,8 @@ from neocog.ops.convolve_plan import Geometry
 
 Array = NDArray[Any]
 Triple = tuple[int, int, int]
-CELLS = 2048  # a tile's row; longer ones are cut
-_KINDS: dict[str, type[np.generic]] = {"b": np.int32, "e": np.float32}
-_COMPUTED = "fdFDilq"
+ROW = 4096  # cells of a tile's row; longer ones are cut
+CELLS = 16384  # of a tile, about: what it sees should stay in the second cache
 
 
 def direct(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
@@ -28,7 +27,7 @@ def direct(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
     kind = x.dtype
     if len(plan.size) > 3 or kind.char in "gG":
         return _by_taps(x, h, plan)
-    work = _working_type(kind)
+    work = working_type(kind)
     x, h = np.ascontiguousarray(x, work), np.ascontiguousarray(h, work)
     if math.prod(plan.sizes[0]) < math.prod(plan.sizes[1]):
         out = _by_tiles(h, x, plan.batch, plan.start, plan.size, threads)
@@ -38,7 +37,7 @@ def direct(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
 
 
 @lru_cache
-def _working_type(kind: np.dtype[Any]) -> np.dtype[Any]:
+def working_type(kind: np.dtype[Any]) -> np.dtype[Any]:
     """The type a kernel is compiled for in which sums of `kind` come out right, wrapped around or not."""
     if kind.kind == "f":
         return np.dtype(np.float64 if kind.itemsize == 8 else np.float32)
@@ -60,28 +59,24 @@ def _by_tiles(x: Array, h: Array, batch: tuple[int, ...], start: Any, size: Any,
     parts = (flipped.real, flipped.imag) if x.dtype.kind == "c" else (flipped,)
     outs = out.reshape(-1, *lead, *size)
     results = outs.view(real).reshape(*outs.shape, inputs.shape[-1])
-    tile = _tile(outs.shape[1:], kernel)
+    tile = tile_of(outs.shape[1:], kernel)
     pairs = (_which(x.shape[: x.ndim - dims], batch), _which(h.shape[: h.ndim - dims], batch))
-    arguments = (inputs, np.stack(parts, 1), kernel, (0,) * (3 - dims) + tuple(start), tile, pairs)
+    arguments: Any = (inputs, np.stack(parts, 1), kernel, (0,) * (3 - dims) + tuple(start), tile, pairs, results)
     tiles = len(outs) * math.prod(-(-n // step) for n, step in zip(outs.shape[1:], tile, strict=True))
     bounds = [tiles * i // threads for i in range(threads + 1)]
     if threads == 1:
-        _kernels_convolve.convolve_tiles(*arguments, (0, tiles), results)
+        _kernels_convolve.convolve_tiles(*arguments, (0, tiles))
     else:
         with ThreadPoolExecutor(threads) as pool:
-            parts_done = [
-                pool.submit(_kernels_convolve.convolve_tiles, *arguments, part, results)
-                for part in itertools.pairwise(bounds)
-            ]
-        for done in parts_done:
-            done.result()
+            run = partial(_kernels_convolve.convolve_tiles, *arguments)
+            list(pool.map(run, itertools.pairwise(bounds)))
     return out
 
 
-def _tile(shape: Any, kernel: Triple) -> Triple:
+def tile_of(shape: Any, kernel: Any) -> Triple:
     """Cells of a tile each way: enough that copying what it sees, kernel - 1 more each way, costs little."""
-    wide = min(shape[2], CELLS)
-    high = min(shape[1], max(2 * CELLS // wide, 2 * kernel[1]))
+    wide = min(shape[2], ROW)
+    high = min(shape[1], max(CELLS // wide, 2 * kernel[1]))
     deep = min(shape[0], max(4, 2 * kernel[0]))
     return deep, high, wide
 
@@ -99,12 +94,13 @@ def _by_taps(x: Array, h: Array, plan: Geometry) -> Array:
     dims = len(plan.size)
     out = np.zeros(plan.batch + plan.size, x.dtype)
     for tap in np.ndindex(h.shape[h.ndim - dims :]):
-        reads, writes = [], []
+        reads: list[Any] = [...]
+        writes: list[Any] = [...]
         for place, first, length, n in zip(tap, plan.start, plan.size, x.shape[x.ndim - dims :], strict=True):
             low = max(place - first, 0)
             high = max(min(n + place - first, length), low)
             writes.append(slice(low, high))
             reads.append(slice(low + first - place, high + first - place))
-        weight = h[(..., *tap, *(None,) * dims)]
-        out[(..., *writes)] += weight * x[(..., *reads)]
+        weight: Any = (..., *tap, *(None,) * dims)
+        out[tuple(writes)] += h[weight] * x[tuple(reads)]
     return out

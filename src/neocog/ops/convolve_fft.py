@@ -1,8 +1,8 @@
 """Convolution of NumPy arrays by the fast Fourier transform: all at once, or block by block.
 
 The blocks are those of the overlap method (Stockham 1966; Oppenheim and Schafer, "Discrete-time signal
-processing", section 8.7), in its overlap-save form: input blocks overlap, and every output is written once, so
-that threads do not meet. A block that fits the cache is transformed several times faster than a long array.
+processing", section 8.7), in its overlap-save form: input blocks overlap, and every output is written once,
+so that threads do not meet. A block that fits the cache is transformed faster than a long array.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ def by_fft(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
     if not any(lengths):
         return np.ascontiguousarray(_crop(x * h, plan.start, plan.size))
     product = _multiply(_forward(x, lengths, threads), _forward(h, lengths, threads))
-    return _backward(product, lengths, x.dtype.kind != "c", plan.start, plan.size, threads)
+    real = x.dtype.kind != "c"
+    return np.ascontiguousarray(_backward(product, lengths, real, plan.start, plan.size, threads))
 
 
 def lengths_at_once(plan: Geometry, real: bool) -> tuple[int, ...]:
@@ -59,39 +60,46 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
     blocks = _blocks(x, before, plan.start, tuple(map(sum, zip(steps, before, strict=True))), steps, counts)
     kernel = np.expand_dims(_forward(h, lengths, 1), -dims - 1)
     out = np.empty(plan.batch + plan.size, x.dtype)
-    together = max(1, GROUP // math.prod(n or 1 for n in lengths))
+    group = together(lengths)
 
     def run(job: tuple[int, ...]) -> None:
         *index, low = job
-        high = min(low + together, counts[-1])
-        some = blocks[(..., *index, slice(low, high), *(slice(None),) * dims)]
+        high = min(low + group, counts[-1])
+        some = blocks[_at(*index, slice(low, high), *(slice(None),) * dims)]
         product = _multiply(_forward(some, lengths, 1), kernel)
         done = np.moveaxis(_backward(product, lengths, real, before, steps, 1), -dims - 1, -2)
         done = done.reshape(*done.shape[:-2], -1)
-        where = tuple(slice(i * step, (i + 1) * step) for i, step in zip(index, steps, strict=False))
-        target = out[(..., *where, slice(low * steps[-1], high * steps[-1]))]
-        target[...] = done[(..., *map(slice, target.shape[-dims:]))]
+        where = (slice(i * step, (i + 1) * step) for i, step in zip(index, steps, strict=False))
+        target = out[_at(*where, slice(low * steps[-1], high * steps[-1]))]
+        target[...] = done[_at(*map(slice, target.shape[-dims:]))]
 
-    jobs = itertools.product(*map(range, counts[:-1]), range(0, counts[-1], together))
+    jobs = itertools.product(*map(range, counts[:-1]), range(0, counts[-1], group))
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
         for _ in pool.map(run, jobs) if pool else map(run, jobs):
             pass
     return out
 
 
+def together(lengths: Shape) -> int:
+    """How many blocks are transformed at once: enough to fill vectors, not more than the cache holds."""
+    return max(1, GROUP // math.prod(n or 1 for n in lengths))
+
+
 def _blocks(x: Array, before: Shape, start: Shape, lengths: Shape, steps: Shape, counts: Shape) -> Array:
     """The overlapping blocks (batch, counts, lengths) of x, zeros around it; a view of one padded copy."""
     dims = len(steps)
-    batch, sizes = x.shape[: x.ndim - dims], x.shape[x.ndim - dims :]
+    batch = x.shape[: x.ndim - dims]
     spans = tuple((c - 1) * step + n for c, step, n in zip(counts, steps, lengths, strict=True))
     corner = tuple(first - m for first, m in zip(start, before, strict=True))
-    reads = tuple(slice(max(c, 0), c + span) for c, span in zip(corner, spans, strict=True))
-    part = x[(..., *reads)]
+    part = x[_at(*(slice(max(c, 0), c + span) for c, span in zip(corner, spans, strict=True)))]
+    writes = (slice(max(-c, 0), max(-c, 0) + n) for c, n in zip(corner, part.shape[-dims:], strict=True))
     padded = np.zeros(batch + spans, x.dtype)
-    padded[(..., *(slice(max(-c, 0), max(-c, 0) + n) for c, n in zip(corner, part.shape[-dims:], strict=True)))] = part
+    padded[_at(*writes)] = part
     ahead, strides = padded.strides[:-dims], padded.strides[-dims:]
     jumps = tuple(stride * step for stride, step in zip(strides, steps, strict=True))
-    return np.lib.stride_tricks.as_strided(padded, batch + counts + lengths, ahead + jumps + strides)
+    shape = batch + counts + lengths
+    blocks: Array = np.lib.stride_tricks.as_strided(padded, shape, ahead + jumps + strides)
+    return blocks
 
 
 def _forward(x: Array, lengths: Shape, threads: int) -> Array:
@@ -122,9 +130,14 @@ def _backward(x: Array, lengths: Shape, real: bool, start: Shape, size: Shape, t
 
 def _crop(x: Array, start: Shape, size: Shape, axis: int | None = None) -> Array:
     """`size` numbers from `start` along the last axes, or along one."""
-    cut = tuple(slice(first, first + n) for first, n in zip(start, size, strict=True))
+    cut = (slice(first, first + n) for first, n in zip(start, size, strict=True))
     after = (slice(None),) * (0 if axis is None else -axis - 1)
-    return x[(..., *cut, *after)]
+    return x[_at(*cut, *after)]
+
+
+def _at(*last: int | slice) -> Any:
+    """An index of the last axes."""
+    return (..., *last)
 
 
 def _multiply(product: Array, other: Array) -> Array:

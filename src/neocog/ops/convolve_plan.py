@@ -1,12 +1,12 @@
-"""What a convolution must compute, from shapes alone: which axes, which part of the full result, which batch."""
+"""What a convolution must compute, from shapes alone: axes, batch, and part of the full result."""
 
 from __future__ import annotations
 
 import math
 import operator
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Literal
 
 Shape = tuple[int, ...]
@@ -73,7 +73,7 @@ def geometry(shape1: Shape, shape2: Shape, mode: Mode, axes: Shape | None) -> Ge
     spans = [_span(mode, *pair) for pair in pairs]
     if mode == "valid" and any(n < m for n, m in pairs) and any(n > m for n, m in pairs):
         raise ValueError(
-            f"in mode 'valid' one input must be at least as long as the other along every axis: {shape1}, {shape2}"
+            f"in mode 'valid' one input must be at least as large as the other everywhere: {shape1}, {shape2}"
         )
     return Geometry(
         others + along,
@@ -95,7 +95,7 @@ def _span(mode: Mode, n: int, m: int) -> tuple[int, int]:
 
 
 def normal_axes(axes: Axes, dimensions: int) -> Shape | None:
-    """Axes as increasing indices from 0. Raises ValueError if they are none, not whole, not there, or repeated."""
+    """Axes as rising indices from 0. Raises ValueError if they are none, not whole, absent or repeated."""
     if axes is None:
         return None
     try:

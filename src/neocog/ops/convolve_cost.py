@@ -1,0 +1,132 @@
+"""How long each way of convolving should take, from shapes and type: a model fitted to measurements.
+
+`benchmarks/fit_convolve.py` measures the ways on many shapes and writes `convolve_table.py`: seconds for each
+unit of the work counted here. Counting costs microseconds, and is remembered for shapes seen before.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+from scipy import fft
+
+from neocog.ops.convolve_direct import tile_of
+from neocog.ops.convolve_fft import lengths_at_once, together
+from neocog.ops.convolve_plan import Geometry, Shape
+from neocog.ops.convolve_table import SECONDS
+
+LARGE = 2**17  # numbers of a transform that no longer fits the second cache
+FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
+WORTH_THREADS = 5e-4  # seconds
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Seconds of every way that is open, and the blocks' lengths if overlap-add is."""
+
+    seconds: dict[str, float]
+    lengths: Shape | None
+
+    @property
+    def fastest(self) -> str:
+        return min(self.seconds, key=self.seconds.__getitem__)
+
+
+@lru_cache(maxsize=1024)
+def estimate(plan: Geometry, kind: str, threads: int) -> Estimate:
+    """Of the computation in a type: float32, float64, complex64, complex128, int32 or int64.
+
+    With "torch " before it (and no integers), of torch's own operations.
+    """
+    dims = min(len(plan.size), 3)
+    seconds = {"direct": _seconds("direct", kind, dims, direct_work(plan), threads)}
+    if kind.startswith("int"):
+        kind = "float64"
+    real = "float" in kind
+    at_once = lengths_at_once(plan, real)
+    seconds["fft"] = _seconds("fft", kind, dims, fft_work(plan, at_once), threads if dims > 1 else 1)
+    choices = {
+        lengths: _seconds("overlap-add", kind, dims, blocks_work(plan, lengths), threads)
+        for lengths in block_lengths(plan, at_once)
+    }
+    best = min(choices, key=choices.__getitem__, default=None)
+    if best:
+        seconds["overlap-add"] = choices[best]
+    return Estimate(seconds, best)
+
+
+def _seconds(method: str, kind: str, dims: int, work: tuple[float, ...], threads: int) -> float:
+    rates = SECONDS[method, kind, dims]
+    one = sum(rate * units for rate, units in zip(rates, work, strict=True))
+    return one if one < WORTH_THREADS else one / threads
+
+
+def direct_work(plan: Geometry) -> tuple[float, ...]:
+    """1, outputs, and products with those that are not used, at the ends of a tile's rows."""
+    lead = (1,) * (3 - len(plan.size))
+    kernel = min(plan.sizes, key=math.prod)
+    if len(plan.size) > 3:
+        return 1.0, plan.outputs * plan.taps * 10.0, float(plan.outputs * plan.taps)
+    _, high, wide = tile_of(lead + plan.size, lead + kernel)
+    unused = (kernel[-1] - 1) / wide if high > 1 else 0.0
+    return 1.0, float(plan.outputs), plan.outputs * plan.taps * (1 + unused)
+
+
+def fft_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
+    """1, butterflies, numbers passed, and those of them that pass through main memory."""
+    work = passed = 0.0
+    counts = [math.prod(b) for b in (*plan.batches, plan.batch)]
+    for count, sizes in zip(counts, (*plan.sizes, plan.size), strict=True):
+        more, passes = _transform(sizes, lengths)
+        work, passed = work + count * more, passed + count * passes
+    large = passed if _numbers(lengths, plan.sizes) > LARGE else 0.0
+    return 1.0, work, passed, large
+
+
+def blocks_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
+    """1, steps of the loop, butterflies, numbers passed, and those of them outside the second cache."""
+    kernel = min(plan.sizes, key=math.prod)
+    counts = [
+        -(-n // (length - m + 1)) if length else 1
+        for n, length, m in zip(plan.size, lengths, kernel, strict=True)
+    ]
+    steps = math.prod(counts[:-1]) * -(-counts[-1] // together(lengths))
+    blocks, numbers = math.prod(counts) * math.prod(plan.batch), _numbers(lengths, plan.sizes)
+    one, passes = _transform(tuple(map(max, zip(lengths, plan.size, strict=True))), lengths)
+    own, own_passes = _transform(kernel, lengths)
+    large = 2 * blocks * passes if numbers > LARGE else 0.0
+    return 1.0, float(steps), 2 * blocks * one + own, 2 * blocks * passes + own_passes, large
+
+
+def _numbers(lengths: Shape, sizes: tuple[Shape, Shape]) -> int:
+    return math.prod(n or max(pair) for n, pair in zip(lengths, zip(*sizes, strict=True), strict=True))
+
+
+def _transform(sizes: Shape, lengths: Shape) -> tuple[float, float]:
+    """Butterflies and numbers passed of a transform, whose axes are padded one after the other."""
+    numbers, work, passed = math.prod(sizes), 0.0, 0.0
+    for n, length in zip(reversed(sizes), reversed(lengths), strict=True):
+        if length:
+            numbers = numbers // n * length
+            work += numbers * math.log2(length)
+            passed += numbers
+    return work, passed
+
+
+def block_lengths(plan: Geometry, at_once: Shape) -> list[Shape]:
+    """Lengths of blocks worth a thought: the same multiple of the shorter input along every axis."""
+    long, short = sorted(plan.sizes, key=math.prod, reverse=True)
+    if any(n < m for n, m in zip(long, short, strict=True)) or not any(at_once):
+        return []
+    result = []
+    for factor in FACTORS:
+        lengths = tuple(
+            whole and min(whole, int(fft.next_fast_len(int(factor * m) + 8, True)))
+            for whole, m in zip(at_once, short, strict=True)
+        )
+        if lengths == at_once:
+            break
+        result.append(lengths)
+    return result

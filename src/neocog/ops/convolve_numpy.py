@@ -1,0 +1,122 @@
+"""Convolution of NumPy arrays: their types, and what the numbers themselves allow."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from neocog.ops import convolve_choice
+from neocog.ops.convolve_choice import Choice
+from neocog.ops.convolve_cost import WORTH_THREADS, estimate
+from neocog.ops.convolve_direct import direct, working_type
+from neocog.ops.convolve_fft import by_blocks, by_fft
+from neocog.ops.convolve_plan import Geometry, Shape
+
+Array = NDArray[Any]
+
+
+def run(x: Array, h: Array, plan: Geometry, method: str) -> Array:
+    """Convolve arrays of numbers as planned."""
+    convolve_choice.check(method)
+    x, h = _in_order(x, plan), _in_order(h, plan)
+    kind, threads = np.result_type(x, h), torch.get_num_threads()
+    if method != "auto":
+        out = _by(method, x, h, plan, kind, kind.name, threads)
+        if method != "direct" and not np.isfinite(out.flat[0]):
+            told = f"method '{method}' spreads numbers that are not finite over the result; 'direct' does not"
+            warnings.warn(told, RuntimeWarning, stacklevel=3)
+    else:
+        choice = _choose(x, h, plan)
+        worth = choice.seconds.get(choice.method, 0.0) * threads > WORTH_THREADS
+        out = _by(choice.method, x, h, plan, kind, choice.computed_in, threads if worth else 1)
+    return out if plan.ordered else out.transpose(plan.inverse)
+
+
+def _in_order(values: Array, plan: Geometry) -> Array:
+    """The axes that broadcast first, then those convolved."""
+    return values if plan.ordered else values.transpose(plan.order)
+
+
+def _by(
+    method: str, x: Array, h: Array, plan: Geometry, kind: np.dtype[Any], computed_in: str, threads: int
+) -> Array:
+    if method == "direct":
+        return direct(x.astype(kind, copy=False), h.astype(kind, copy=False), plan, threads)
+    work = np.dtype(np.float64 if kind.kind in "biu" else computed_in)
+    if kind == np.float16:
+        work = np.dtype(np.float32)
+    x, h = x.astype(work, copy=False), h.astype(work, copy=False)
+    lengths = estimate(plan, work.name, threads).lengths if method == "overlap-add" else None
+    out = by_blocks(x, h, plan, lengths, threads) if lengths else by_fft(x, h, plan, threads)
+    if kind.kind in "biu":
+        np.rint(out, out)
+    return out.astype(kind, copy=False)
+
+
+def choose(x: Array, h: Array, plan: Geometry) -> Choice:
+    """The way that method "auto" goes."""
+    return _choose(_in_order(x, plan), _in_order(h, plan), plan)
+
+
+def _choose(x: Array, h: Array, plan: Geometry) -> Choice:
+    kind, threads = np.result_type(x, h), torch.get_num_threads()
+    if kind.char in "?gG":
+        return Choice("direct", f"{kind.name} is always summed directly", {}, kind.name)
+    work = working_type(kind)
+    guess = estimate(plan, work.name, threads)
+    if kind.kind in "iu":
+        return convolve_choice.for_integers(guess, work.name, lambda: _rounds_right(x, h, plan))
+    shorter = min(plan.sizes, key=math.prod)
+
+    def quietest() -> float:
+        each = (_quietest(v, sizes, shorter, work) for v, sizes in zip((x, h), plan.sizes, strict=True))
+        return float(np.min(list(each)))
+
+    return convolve_choice.for_floats(
+        guess, lambda finer: estimate(plan, finer, threads), work.name, quietest
+    )
+
+
+def _rounds_right(x: Array, h: Array, plan: Geometry) -> bool:
+    """Whether a transform in float64 errs by less than a quarter, so that rounding gives the exact sum.
+
+    The error of a transform of N numbers is below a few eps log2 N of the product of the inputs' norms
+    (Higham, "Accuracy and stability of numerical algorithms", 2002, chapter 24).
+    """
+    norms = _largest(x) * _largest(h) * math.sqrt(math.prod(plan.sizes[0]) * math.prod(plan.sizes[1]))
+    full = math.prod(n + m - 1 for n, m in zip(*plan.sizes, strict=True))
+    return norms * 2.0**-53 * 8 * (math.log2(full) + 1) < 0.25
+
+
+def _largest(values: Array) -> float:
+    return float(max(int(values.max()), -int(values.min())))
+
+
+def _quietest(values: Array, sizes: Shape, shorter: Shape, work: np.dtype[Any]) -> float:
+    """The smallest peak of a box of values (batch, sizes) over its example's peak; NaN if any is not finite.
+
+    A box is half as long as the shorter input along each axis, so that an output with nothing loud in its sum
+    has a whole quiet box under it. In double precision a box is everything: only NaN is of interest.
+    """
+    from neocog.ops import _kernels_convolve
+
+    real = np.empty(0, work).real.dtype
+    numbers = np.ascontiguousarray(values, work if values.dtype.kind == "c" else real)
+    shape = (-1, math.prod(sizes[:-2]), *(1,) * (2 - len(sizes)), *sizes[-2:])
+    bits = numbers.reshape(shape).view(f"i{real.itemsize}")
+    box = [max(1, m // 2) if real.itemsize == 4 else n for n, m in zip(sizes, shorter, strict=True)]
+    deep = box[-3] if len(box) == 3 else 1
+    boxes: Any = (deep, *(1,) * (2 - len(box)), *box[-2:-1], box[-1] * numbers.itemsize // real.itemsize)
+    counts = (max(1, n // b) for n, b in zip(bits.shape[1:], boxes, strict=True))
+    tops = np.zeros((len(bits), *counts), bits.dtype)
+    _kernels_convolve.peaks(bits, np.iinfo(bits.dtype).max, boxes, tops)
+    peaks = tops.view(real).reshape(len(bits), -1)
+    top = peaks.max(1)
+    if not np.isfinite(top).all():
+        return math.nan
+    return float((peaks.min(1)[top > 0] / top[top > 0]).min(initial=1.0))
