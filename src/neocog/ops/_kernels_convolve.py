@@ -28,19 +28,21 @@ RUN = 2048  # sums of a run that stay in the first cache while all taps pass
 def convolve_tiles(
     inputs: Numbers,
     kernels: Numbers,
-    size: Triple,
-    start: Triple,
-    tile: Triple,
-    pairs: tuple[Ints, Ints],
+    lengths: Ints,
+    input_of: Ints,
+    kernel_of: Ints,
     out: Numbers,
-    part: tuple[int, int],
+    begin: int,
+    end: int,
 ) -> None:
-    """Fill the tiles part[0] to part[1] of out (B, D, H, W, c), c real numbers a cell: 1, or 2 if complex.
+    """Fill the tiles from `begin` to `end` of out (B, D, H, W, c), c real numbers a cell: 1, or 2 if complex.
 
-    inputs (I, D', H', W', c); kernels (K, p, taps) real, with p parts (2: real and imaginary) of kernels of
-    `size`, the last tap first; start: where out begins in the full convolution. Of example b, pairs[0][b] is
-    the input and pairs[1][b] the kernel.
+    inputs (I, D', H', W', c); kernels (K, p, taps) real, in p parts (2: real and imaginary), the last tap
+    first; example b takes input input_of[b] and kernel kernel_of[b]. `lengths` are those of a kernel, where
+    out begins in the full convolution, and those of a tile: three each.
     """
+    size, start = (lengths[0], lengths[1], lengths[2]), (lengths[3], lengths[4], lengths[5])
+    tile = (lengths[6], lengths[7], lengths[8])
     numbers = out.shape[4]
     parts = kernels.shape[1]
     deep, high, wide = tile[0] + size[0] - 1, tile[1] + size[1] - 1, tile[2] + size[2] - 1
@@ -48,16 +50,20 @@ def convolve_tiles(
     seen = np.empty(parts * room, out.dtype)
     sums = np.empty(tile[1] * wide * numbers, out.dtype)
     offsets = _offsets(size, high, wide, numbers, room, parts)
-    tiles_d, tiles_h, tiles_w = count_tiles(out.shape[1:4], tile)
-    for index in range(part[0], part[1]):
+    tiles_d, tiles_h, tiles_w = (
+        -(-out.shape[1] // tile[0]),
+        -(-out.shape[2] // tile[1]),
+        -(-out.shape[3] // tile[2]),
+    )
+    for index in range(begin, end):
         rest, w = index // tiles_w, index % tiles_w * tile[2]
         rest, h = rest // tiles_h, rest % tiles_h * tile[1]
         b, d = rest // tiles_d, rest % tiles_d * tile[0]
         corner = (d + start[0] - size[0] + 1, h + start[1] - size[1] + 1, w + start[2] - size[2] + 1)
-        _see(inputs[pairs[0][b]], corner, (deep, high, wide), seen[:room])
+        _see(inputs[input_of[b]], corner, (deep, high, wide), seen[:room])
         if parts == 2:
             _times_i(seen[:room], seen[room:])
-        taps = kernels[pairs[1][b]].reshape(-1)
+        taps = kernels[kernel_of[b]].reshape(-1)
         rows, cells = min(tile[1], out.shape[2] - h), min(tile[2], out.shape[3] - w)
         length = ((rows - 1) * wide + cells) * numbers
         for i in range(min(tile[0], out.shape[1] - d)):
@@ -65,12 +71,6 @@ def convolve_tiles(
             for j in range(rows):
                 at = j * wide * numbers
                 _copy(sums[at : at + cells * numbers], out[b, d + i, h + j, w : w + cells].reshape(-1))
-
-
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def count_tiles(shape: Triple, tile: Triple) -> Triple:
-    """How many tiles cover an output (D, H, W) each way."""
-    return -(-shape[0] // tile[0]), -(-shape[1] // tile[1]), -(-shape[2] // tile[2])
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -23,7 +23,6 @@ from neocog.ops.convolve_plan import Axes, Geometry, Mode, geometry, normal_axes
 Method = Literal["auto", "direct", "fft", "overlap-add"]
 Array = NDArray[Any]
 Values = TypeVar("Values", Array, Tensor)
-TINY = 4000  # products, up to which NumPy's own convolution of sequences is the cheapest
 
 
 @overload
@@ -52,16 +51,8 @@ def convolve(in1: Any, in2: Any, mode: Mode = "full", method: Method = "auto", a
     x, h = _both(in1, in2)
     if x.ndim == h.ndim == 0:
         return x * h
-    if isinstance(x, Tensor):
-        return convolve_torch.run(x, h, _plan(x, h, mode, axes), method)
-    if (
-        axes is None
-        and x.ndim == h.ndim == 1
-        and 0 < x.size * h.size <= TINY
-        and method in ("auto", "direct")
-    ):
-        return _sequence(x, h, mode)
-    return convolve_numpy.run(x, h, _plan(x, h, mode, axes), method)
+    run = convolve_torch.run if isinstance(x, Tensor) else convolve_numpy.run
+    return run(x, h, _plan(x, h, mode, axes), method)
 
 
 @overload
@@ -124,12 +115,3 @@ def _numbers(values: Any) -> Array:
 
 def _plan(x: Values, h: Values, mode: Mode, axes: Axes) -> Geometry:
     return geometry(tuple(x.shape), tuple(h.shape), mode, normal_axes(axes, x.ndim))
-
-
-def _sequence(x: Array, h: Array, mode: Mode) -> Array:
-    if mode == "same":
-        start = (h.size - 1) // 2
-        return np.convolve(x, h)[start : start + x.size]
-    if mode not in ("full", "valid"):
-        raise ValueError(f"mode must be 'full', 'valid' or 'same', not {mode!r}")
-    return np.convolve(x, h, mode)

@@ -33,8 +33,6 @@ def check(method: str) -> None:
 
 def for_integers(guess: Estimate, kind: str, rounds_right: Callable[[], bool]) -> Choice:
     """Integers: by a transform in float64 where its rounded result is exact."""
-    if guess.fastest == "direct":
-        return Choice("direct", "it should be the fastest", guess.seconds, kind)
     if not rounds_right():
         return Choice("direct", "a transform could not tell integers this large apart", guess.seconds, kind)
     return Choice(

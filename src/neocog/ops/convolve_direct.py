@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,10 @@ from numpy.typing import NDArray
 from neocog.ops.convolve_plan import Geometry
 
 Array = NDArray[Any]
+Ints = NDArray[np.int64]
 Triple = tuple[int, int, int]
+TINY = 6000  # products, up to which NumPy's own convolution of two sequences is the cheapest
+SHORT = 20_000  # the same for float32 and float64 and under 12 taps, which NumPy has unrolled
 ROW = 4096  # cells of a tile's row; longer ones are cut
 CELLS = 16384  # of a tile, about: what it sees should stay in the second cache
 
@@ -25,14 +27,12 @@ def direct(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
     Integers wrap around as NumPy's do; booleans are or-ed; float16 is summed in float32.
     """
     kind = x.dtype
+    most = SHORT if plan.taps < 12 and kind.char in "fd" else TINY // (4 if kind.kind == "c" else 1)
+    if len(plan.order) == 1 and plan.taps * plan.outputs <= most:
+        return np.convolve(x, h)[plan.start[0] : plan.start[0] + plan.size[0]]
     if len(plan.size) > 3 or kind.char in "gG":
         return _by_taps(x, h, plan)
-    work = working_type(kind)
-    x, h = np.ascontiguousarray(x, work), np.ascontiguousarray(h, work)
-    if math.prod(plan.sizes[0]) < math.prod(plan.sizes[1]):
-        out = _by_tiles(h, x, plan.batch, plan.start, plan.size, threads)
-    else:
-        out = _by_tiles(x, h, plan.batch, plan.start, plan.size, threads)
+    out = _by_tiles(x, h, plan, working_type(kind), threads)
     return out.astype(kind, copy=False) if kind.kind != "b" else out != 0
 
 
@@ -46,31 +46,73 @@ def working_type(kind: np.dtype[Any]) -> np.dtype[Any]:
     return np.dtype(np.int64 if kind.itemsize == 8 else np.int32)
 
 
-def _by_tiles(x: Array, h: Array, batch: tuple[int, ...], start: Any, size: Any, threads: int) -> Array:
+def _by_tiles(x: Array, h: Array, plan: Geometry, kind: np.dtype[Any], threads: int) -> Array:
     from neocog.ops import _kernels_convolve
 
-    dims = len(size)
-    lead = (1,) * (3 - dims)
-    real = x.real.dtype
-    out = np.empty(batch + tuple(size), x.dtype)
-    shape, kernel = lead + x.shape[x.ndim - dims :], lead + h.shape[h.ndim - dims :]
-    inputs = x.reshape(-1, *shape).view(real).reshape(-1, *shape, x.itemsize // real.itemsize)
-    flipped = h.reshape(-1, math.prod(kernel))[:, ::-1]
-    parts = (flipped.real, flipped.imag) if x.dtype.kind == "c" else (flipped,)
-    outs = out.reshape(-1, *lead, *size)
-    results = outs.view(real).reshape(*outs.shape, inputs.shape[-1])
-    tile = tile_of(outs.shape[1:], kernel)
-    pairs = (_which(x.shape[: x.ndim - dims], batch), _which(h.shape[: h.ndim - dims], batch))
-    arguments: Any = (inputs, np.stack(parts, 1), kernel, (0,) * (3 - dims) + tuple(start), tile, pairs, results)
-    tiles = len(outs) * math.prod(-(-n // step) for n, step in zip(outs.shape[1:], tile, strict=True))
-    bounds = [tiles * i // threads for i in range(threads + 1)]
+    layout = _layout(plan)
+    if layout.swapped:
+        x, h = h, x
+    kernels = h.astype(kind, copy=False).reshape(-1, 1, plan.taps)[:, :, ::-1]
+    out: Array = np.empty(plan.batch + plan.size, kind)
+    real, numbers = kind, 1
+    if kind.kind == "c":
+        kernels = np.concatenate([kernels.real, kernels.imag], 1)
+        real, numbers = kernels.dtype, 2
+    run = partial(
+        _kernels_convolve.convolve_tiles,
+        np.ascontiguousarray(x, kind).view(real).reshape(*layout.inputs, numbers),
+        np.ascontiguousarray(kernels),
+        layout.lengths,
+        layout.input_of,
+        layout.kernel_of,
+        out.view(real).reshape(*layout.outputs, numbers),
+    )
     if threads == 1:
-        _kernels_convolve.convolve_tiles(*arguments, (0, tiles))
+        run(0, layout.tiles)
     else:
+        bounds = [layout.tiles * i // threads for i in range(threads + 1)]
         with ThreadPoolExecutor(threads) as pool:
-            run = partial(_kernels_convolve.convolve_tiles, *arguments)
-            list(pool.map(run, itertools.pairwise(bounds)))
+            list(pool.map(run, bounds[:-1], bounds[1:]))
     return out
+
+
+class _Layout(NamedTuple):
+    """What the kernel needs to know of a geometry."""
+
+    swapped: bool
+    """The smaller of the inputs is the kernel."""
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    """Shapes (batch, depth, height, width)."""
+    lengths: Ints
+    """Sizes of the kernel, start of the result, and cells of a tile, three each."""
+    input_of: Ints
+    kernel_of: Ints
+    """For each example, which of the inputs and kernels it takes, by broadcasting."""
+    tiles: int
+
+
+@lru_cache(maxsize=1024)
+def _layout(plan: Geometry) -> _Layout:
+    swapped = math.prod(plan.sizes[0]) < math.prod(plan.sizes[1])
+    lead = (1,) * (3 - len(plan.size))
+    size, kernel = (lead + plan.sizes[i] for i in (int(swapped), 1 - int(swapped)))
+    outputs = (math.prod(plan.batch), *lead, *plan.size)
+    tile = tile_of(outputs[1:], kernel)
+    start = (0,) * len(lead) + plan.start
+    places = [
+        np.ascontiguousarray(np.broadcast_to(np.arange(math.prod(one)).reshape(one), plan.batch)).reshape(-1)
+        for one in plan.batches
+    ]
+    return _Layout(
+        swapped,
+        (math.prod(plan.batches[int(swapped)]), *size),
+        outputs,
+        np.array([*kernel, *start, *tile]),
+        places[int(swapped)],
+        places[1 - int(swapped)],
+        outputs[0] * math.prod(-(-n // step) for n, step in zip(outputs[1:], tile, strict=True)),
+    )
 
 
 def tile_of(shape: Any, kernel: Any) -> Triple:
@@ -79,12 +121,6 @@ def tile_of(shape: Any, kernel: Any) -> Triple:
     high = min(shape[1], max(CELLS // wide, 2 * kernel[1]))
     deep = min(shape[0], max(4, 2 * kernel[0]))
     return deep, high, wide
-
-
-def _which(shape: tuple[int, ...], batch: tuple[int, ...]) -> NDArray[np.int64]:
-    """For each example of a batch, which of the arrays of `shape` it takes, by broadcasting."""
-    numbers = np.arange(math.prod(shape), dtype=np.int64).reshape(shape)
-    return np.ascontiguousarray(np.broadcast_to(numbers, batch)).reshape(-1)
 
 
 def _by_taps(x: Array, h: Array, plan: Geometry) -> Array:

@@ -132,7 +132,8 @@ def _crop(x: Array, start: Shape, size: Shape, axis: int | None = None) -> Array
     """`size` numbers from `start` along the last axes, or along one."""
     cut = (slice(first, first + n) for first, n in zip(start, size, strict=True))
     after = (slice(None),) * (0 if axis is None else -axis - 1)
-    return x[_at(*cut, *after)]
+    cropped: Array = x[_at(*cut, *after)]
+    return cropped
 
 
 def _at(*last: int | slice) -> Any:

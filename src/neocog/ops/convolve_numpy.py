@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from neocog.ops import convolve_choice
 from neocog.ops.convolve_choice import Choice
 from neocog.ops.convolve_cost import WORTH_THREADS, estimate
-from neocog.ops.convolve_direct import direct, working_type
+from neocog.ops.convolve_direct import TINY, direct, working_type
 from neocog.ops.convolve_fft import by_blocks, by_fft
 from neocog.ops.convolve_plan import Geometry, Shape
 
@@ -23,23 +24,23 @@ Array = NDArray[Any]
 def run(x: Array, h: Array, plan: Geometry, method: str) -> Array:
     """Convolve arrays of numbers as planned."""
     convolve_choice.check(method)
-    x, h = _in_order(x, plan), _in_order(h, plan)
-    kind, threads = np.result_type(x, h), torch.get_num_threads()
+    if not plan.ordered:
+        x, h = x.transpose(plan.order), h.transpose(plan.order)
+    kind, threads = _common_type(x, h), torch.get_num_threads()
     if method != "auto":
         out = _by(method, x, h, plan, kind, kind.name, threads)
         if method != "direct" and not np.isfinite(out.flat[0]):
             told = f"method '{method}' spreads numbers that are not finite over the result; 'direct' does not"
             warnings.warn(told, RuntimeWarning, stacklevel=3)
     else:
-        choice = _choose(x, h, plan)
+        choice = _choose(x, h, plan, kind, threads)
         worth = choice.seconds.get(choice.method, 0.0) * threads > WORTH_THREADS
         out = _by(choice.method, x, h, plan, kind, choice.computed_in, threads if worth else 1)
     return out if plan.ordered else out.transpose(plan.inverse)
 
 
-def _in_order(values: Array, plan: Geometry) -> Array:
-    """The axes that broadcast first, then those convolved."""
-    return values if plan.ordered else values.transpose(plan.order)
+def _common_type(x: Array, h: Array) -> np.dtype[Any]:
+    return x.dtype if x.dtype is h.dtype else np.result_type(x, h)
 
 
 def _by(
@@ -60,13 +61,30 @@ def _by(
 
 def choose(x: Array, h: Array, plan: Geometry) -> Choice:
     """The way that method "auto" goes."""
-    return _choose(_in_order(x, plan), _in_order(h, plan), plan)
+    x, h = x.transpose(plan.order), h.transpose(plan.order)
+    return _choose(x, h, plan, _common_type(x, h), torch.get_num_threads())
 
 
-def _choose(x: Array, h: Array, plan: Geometry) -> Choice:
-    kind, threads = np.result_type(x, h), torch.get_num_threads()
+@lru_cache(maxsize=1024)
+def _unseen(plan: Geometry, kind: np.dtype[Any], threads: int) -> Choice | None:
+    """The choice where it does not depend on the numbers."""
     if kind.char in "?gG":
         return Choice("direct", f"{kind.name} is always summed directly", {}, kind.name)
+    work = working_type(kind).name
+    guess = estimate(plan, work, threads)
+    if plan.taps * plan.outputs <= TINY:
+        return Choice("direct", "it is too little work for anything else", guess.seconds, work)
+    return (
+        Choice("direct", "it should be the fastest", guess.seconds, work)
+        if guess.fastest == "direct"
+        else None
+    )
+
+
+def _choose(x: Array, h: Array, plan: Geometry, kind: np.dtype[Any], threads: int) -> Choice:
+    """Of inputs in order."""
+    if choice := _unseen(plan, kind, threads):
+        return choice
     work = working_type(kind)
     guess = estimate(plan, work.name, threads)
     if kind.kind in "iu":

@@ -14,9 +14,12 @@ Mode = Literal["full", "valid", "same"]
 Axes = int | Iterable[int] | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Geometry:
-    """Two inputs whose axes are put in one order: those that only broadcast, then those convolved."""
+    """Two inputs whose axes are put in one order: those that only broadcast, then those convolved.
+
+    `geometry` remembers them, so what is derived from one can be remembered by its identity.
+    """
 
     order: tuple[int, ...]
     """The axes of the inputs in this order."""
@@ -31,7 +34,7 @@ class Geometry:
     batch: Shape
     """The broadcast shape of the other axes."""
 
-    @property
+    @cached_property
     def ordered(self) -> bool:
         """Whether the axes stand in this order already."""
         return self.order == tuple(sorted(self.order))
