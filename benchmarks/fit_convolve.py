@@ -35,7 +35,7 @@ TYPES = (
 )
 SIDES = {1: (64, 2_000_000), 2: (16, 3000), 3: (8, 200)}  # of the longer input
 KERNELS = {1: (2, 20_000), 2: (2, 150), 3: (2, 40)}
-LONGEST = 0.4  # seconds that a measurement may be expected to take
+LONGEST = 0.2  # seconds that a measurement may be expected to take
 Way = tuple[str, tuple[float, ...], Callable[[], Any]]
 
 

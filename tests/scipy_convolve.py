@@ -1,8 +1,9 @@
-"""SciPy's own tests of convolve and correlate with our functions in their place: `python -m tests.scipy_convolve`.
+"""SciPy's own tests of convolve and correlate, with our functions in their place.
 
-Runs the classes TestConvolve, TestCorrelate, TestCorrelateReal and TestCorrelateComplex of the SciPy that is
-installed, on NumPy arrays and then on torch tensors (what SciPy itself skips for torch is skipped). Nothing is
-deselected. Prints the counts and exits with 1 if a test fails, or if none ran or ours was never called.
+`python -m tests.scipy_convolve` runs the classes TestConvolve, TestCorrelate, TestCorrelateReal and
+TestCorrelateComplex of the SciPy that is installed, on NumPy arrays and then on torch tensors (what SciPy
+itself skips for torch is skipped). Nothing is deselected. It prints the counts, and exits with 1 if a test
+fails, none ran or ours was never called.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ def main(backends: list[str]) -> int:
     if len(backends) == 1:
         return 0 if run(backends[0]) else 1
     codes = []
-    for backend in ("numpy", "torch"):
-        asked = {"SCIPY_ARRAY_API": "0" if backend == "numpy" else "torch"}
+    plain = {name: value for name, value in os.environ.items() if name != "SCIPY_ARRAY_API"}
+    for backend, asked in (("numpy", {}), ("torch", {"SCIPY_ARRAY_API": '["torch"]'})):
         command = [sys.executable, "-m", "tests.scipy_convolve", backend]
-        codes.append(subprocess.run(command, env=os.environ | asked, check=False).returncode)
+        codes.append(subprocess.run(command, env=plain | asked, check=False).returncode)
     return max(codes)
 
 

@@ -94,7 +94,7 @@ def blocks_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
     ]
     steps = math.prod(counts[:-1]) * -(-counts[-1] // together(lengths))
     blocks, numbers = math.prod(counts) * math.prod(plan.batch), _numbers(lengths, plan.sizes)
-    one, passes = _transform(tuple(map(max, zip(lengths, plan.size, strict=True))), lengths)
+    one, passes = _transform(tuple(n or size for n, size in zip(lengths, plan.size, strict=True)), lengths)
     own, own_passes = _transform(kernel, lengths)
     large = 2 * blocks * passes if numbers > LARGE else 0.0
     return 1.0, float(steps), 2 * blocks * one + own, 2 * blocks * passes + own_passes, large

@@ -20,7 +20,7 @@ from scipy import fft
 from neocog.ops.convolve_plan import Geometry, Shape
 
 Array = NDArray[Any]
-GROUP = 2**17  # numbers of one-dimensional blocks that are transformed together
+GROUP = 2**16  # numbers, of blocks that are transformed together
 
 
 def by_fft(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
