@@ -13,8 +13,8 @@ from scipy import signal
 
 import neocog
 from neocog.ops import convolve_direct, convolve_fft
-from neocog.ops.convolve import Method, Mode
-from neocog.ops.convolve_plan import geometry
+from neocog.ops.convolve import Method
+from neocog.ops.convolve_plan import Mode, geometry
 
 Array = NDArray[Any]
 MODES: tuple[Mode, ...] = ("full", "same", "valid")
@@ -58,10 +58,11 @@ def numbers(shape: Any, dtype: str, seed: int) -> Array:
     draw = np.random.default_rng(seed)
     kind = np.dtype(dtype).kind
     if kind == "c":
-        return (draw.normal(size=shape) + 1j * draw.normal(size=shape)).astype(dtype)
+        return np.asarray(draw.normal(size=shape) + 1j * draw.normal(size=shape), dtype)
     if kind == "f":
-        return draw.normal(size=shape).astype(dtype)
-    return draw.integers(0 if kind in "bu" else -9, 2 if kind == "b" else 10, shape).astype(dtype)
+        return np.asarray(draw.normal(size=shape), dtype)
+    whole: Array = draw.integers(0 if kind in "bu" else -9, 2 if kind == "b" else 10, shape).astype(dtype)
+    return whole
 
 
 def scipys(case: Case, correlate: bool = False) -> Array:
@@ -79,7 +80,7 @@ def check(ours: Array, theirs: Array, case: Case) -> None:
     if ours.dtype.kind in "biu":
         np.testing.assert_array_equal(ours, theirs)
         return
-    scale = np.linalg.norm(case.x.astype(complex)) * np.linalg.norm(case.h.astype(complex))
+    scale = float(np.linalg.norm(case.x.astype(complex)) * np.linalg.norm(case.h.astype(complex)))
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=8 * float(np.finfo(ours.dtype).eps) * scale)
 
 
@@ -101,7 +102,7 @@ def test_laws(case: Case, seed: int) -> None:
     """Commutative, associative, linear, and shifts pass through."""
     x, h, method = case.x, case.h, case.method
     both = neocog.convolve(x, h, "full", method)
-    scale = np.linalg.norm(x) * np.linalg.norm(h) + 1
+    scale = float(np.linalg.norm(x) * np.linalg.norm(h)) + 1
 
     def close(a: Array, b: Array, more: float = 1.0) -> None:
         np.testing.assert_allclose(a, b, rtol=0, atol=1e-13 * scale * more)
@@ -109,13 +110,15 @@ def test_laws(case: Case, seed: int) -> None:
     close(both, neocog.convolve(h, x, "full", method))
     third = numbers((2,) * x.ndim, "float64", seed)
     close(
-        neocog.convolve(both, third), neocog.convolve(x, neocog.convolve(h, third)), 1 + np.linalg.norm(third)
+        neocog.convolve(both, third),
+        neocog.convolve(x, neocog.convolve(h, third)),
+        1 + float(np.linalg.norm(third)),
     )
     other = numbers(x.shape, "float64", seed + 1)
     close(
         neocog.convolve(3 * x + other, h, "full", method),
         3 * both + neocog.convolve(other, h, "full", method),
-        4 + np.linalg.norm(other),
+        4 + float(np.linalg.norm(other)),
     )
     shifted = np.pad(x, [(2, 0)] * x.ndim)
     close(neocog.convolve(shifted, h, "full", method)[(slice(2, None),) * x.ndim], both)
@@ -216,7 +219,7 @@ def test_axes(data: st.DataObject) -> None:
     theirs = signal.fftconvolve(whole, h, mode, axes=axes)
     ours = neocog.convolve(x, h, mode, method, [a - dims * (a % 2) for a in axes])
     np.testing.assert_allclose(ours, theirs, atol=1e-5 if dims == 3 else 1e-12)
-    flipped = np.conj(np.flip(h, axes))
+    flipped = np.conj(np.flip(h, tuple(axes)))
     np.testing.assert_allclose(
         neocog.correlate(x, h, mode, method, axes), neocog.convolve(x, flipped, mode, axes=axes), atol=1e-4
     )

@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 
 def noise(shape: Any, dtype: str = "float32", seed: int = 0) -> Array:
-    return np.random.default_rng(seed).normal(size=shape).astype(dtype)
+    return np.asarray(np.random.default_rng(seed).normal(size=shape), dtype)
 
 
 def tensors(x: Array, h: Array) -> tuple[torch.Tensor, torch.Tensor]:
@@ -67,7 +67,7 @@ def test_a_named_transform_warns_of_a_bad_number() -> None:
     x[3] = np.nan
     for method in ("fft", "overlap-add"):
         with pytest.warns(RuntimeWarning, match="not finite"):
-            neocog.convolve(x, x[:20], "full", method)  # type: ignore[call-overload]
+            neocog.convolve(x, x[:20], "full", method)
 
 
 @given(

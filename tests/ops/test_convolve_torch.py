@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 import neocog
-from neocog.ops.convolve import Method, Mode
+from neocog.ops.convolve import Method
+from neocog.ops.convolve_plan import Mode
 
 MODES: tuple[Mode, ...] = ("full", "same", "valid")
 METHODS: tuple[Method, ...] = ("auto", "direct", "fft", "overlap-add")
