@@ -17,6 +17,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from scipy import fft, signal
 
 import neocog
+from neocog.ops.convolve_plan import Mode
 
 GRID = Path(__file__).with_suffix(".json")
 QUICK = 2e6  # numbers in an input, above which a case is not quick
@@ -39,7 +41,11 @@ class Case(NamedTuple):
     dtype: str
     size: int
     kernel: int
-    mode: str
+    mode: Mode
+
+    @property
+    def name(self) -> str:
+        return f"{self.dimensions}-D {self.dtype} {self.size} by {self.kernel}"
 
     def inputs(self) -> tuple[Array, Array]:
         draw = np.random.default_rng(0)
@@ -69,10 +75,8 @@ def agree(ours: Array, theirs: Array, dtype: str) -> bool:
     """Equal as integers, or within rounding of the peak."""
     if dtype == "int64":
         return bool((ours == theirs).all())
-    most = float(abs(theirs).max())
-    return ours.dtype == theirs.dtype and float(abs(ours - theirs).max()) <= most * (
-        2e-5 if dtype == "float32" else 1e-11
-    )
+    near = float(abs(theirs).max()) * (2e-5 if dtype == "float32" else 1e-11)
+    return ours.dtype == theirs.dtype and float(abs(ours - theirs).max()) <= near
 
 
 def milliseconds(ours: Callable[[], Any], theirs: Callable[[], Any], budget: float) -> tuple[float, float]:
@@ -99,69 +103,54 @@ def measure(threads: int, options: argparse.Namespace) -> Iterator[tuple[Case, f
     torch.set_num_threads(threads)
     with fft.set_workers(threads):
         for case in cases(options.quick):
-            if options.only not in f"{case.dimensions}-D {case.dtype} {case.size} {case.kernel}":
+            if options.only not in case.name:
                 continue
             x, h = case.inputs()
-            run = lambda: neocog.convolve(x, h, case.mode)  # noqa: B023, E731
-            scipys = lambda: signal.convolve(x, h, case.mode)  # noqa: B023, E731
-            if not agree(run(), scipys(), case.dtype):
-                sys.exit(f"{case}: the two do not agree")
-            ours, theirs = milliseconds(run, scipys, options.seconds)
+            runs = [partial(function, x, h, case.mode) for function in (neocog.convolve, signal.convolve)]
+            if not agree(runs[0](), runs[1](), case.dtype):
+                sys.exit(f"{case.name}: the two do not agree")
+            ours, theirs = milliseconds(runs[0], runs[1], options.seconds)
             method = neocog.choose_method(x, h, case.mode).method
-            kernel = f"{case.kernel}{f'^{case.dimensions}' if case.dimensions > 1 else ''}"
-            size = f"{case.size}{f'^{case.dimensions}' if case.dimensions > 1 else ''}"
-            print(
-                f"{threads:7}  {case.dtype:11}{size:>9}{kernel:>8}  {case.mode:6}{method:13}{ours:10.3f}{theirs:11.3f}{theirs / ours:8.2f}",
-                flush=True,
-            )
+            numbers = f"{ours:10.3f}{theirs:11.3f}{theirs / ours:8.2f}"
+            print(f"{threads:7}  {case.name:32}{case.mode:6}{method:12}{numbers}", flush=True)
             yield case, theirs / ours
 
 
 def summary(rows: list[tuple[Case, float]]) -> None:
-    def mean(name: str, ratios: list[float]) -> None:
+    def mean(name: str, chosen: Callable[[Case], bool]) -> None:
+        ratios = [ratio for case, ratio in rows if chosen(case)]
         if ratios:
-            print(
-                f"geometric mean, {name}: {math.exp(statistics.fmean(map(math.log, ratios))):.2f} ({len(ratios)} rows)"
-            )
+            value = math.exp(statistics.fmean(map(math.log, ratios)))
+            print(f"geometric mean, {name}: {value:.2f} ({len(ratios)} rows)")
 
-    mean("all", [ratio for _, ratio in rows])
-    mean("kernels up to 15", [ratio for case, ratio in rows if case.kernel <= 15])
+    mean("all", lambda case: True)
+    mean("kernels up to 15", lambda case: case.kernel <= 15)
     for dimensions in (1, 2, 3):
-        mean(f"{dimensions}-D", [ratio for case, ratio in rows if case.dimensions == dimensions])
-    mean("2-D, kernel 3", [ratio for case, ratio in rows if (case.dimensions, case.kernel) == (2, 3)])
-    mean(
-        "1-D, 10^6 by 1001", [ratio for case, ratio in rows if (case.size, case.kernel) == (1_000_000, 1001)]
-    )
-    case, least = min(rows, key=lambda row: row[1])
-    print(f"smallest ratio: {least:.2f} ({case.dimensions}-D {case.dtype} {case.size} by {case.kernel})")
+        mean(f"{dimensions}-D", lambda case: case.dimensions == dimensions)  # noqa: B023
+    mean("2-D by 3", lambda case: (case.dimensions, case.kernel) == (2, 3))
+    mean("1-D 1000000 by 1001", lambda case: (case.size, case.kernel) == (1_000_000, 1001))
+    if rows:
+        case, least = min(rows, key=lambda row: row[1])
+        print(f"smallest ratio: {least:.2f} ({case.name})")
 
 
 def accuracy() -> None:
     """The error where a float32 signal is a million times quieter, relative to the largest result there."""
-    print("\nfloat32, second half a million times quieter: error there over the largest result there")
+    print("float32, second half a million times quieter: error there over the largest result there")
     draw = np.random.default_rng(0)
-    for shape, kernel in (
-        ((20_000,), (1001,)),
-        ((1_000_000,), (3001,)),
-        ((512, 512), (31, 31)),
-        ((64,) * 3, (9,) * 3),
-    ):
-        x = draw.normal(size=shape)
-        x[shape[0] // 2 :] *= 1e-6
-        h = draw.normal(size=kernel)
-        x, h = x.astype(np.float32), h.astype(np.float32)
+    for side, kernel, dimensions in ((20_000, 1001, 1), (1_000_000, 3001, 1), (512, 31, 2), (64, 9, 3)):
+        x = draw.normal(size=(side,) * dimensions)
+        x[side // 2 :] *= 1e-6
+        x, h = x.astype(np.float32), draw.normal(size=(kernel,) * dimensions).astype(np.float32)
         exact = signal.oaconvolve(x.astype(float), h.astype(float), "valid")
-        quiet = slice(shape[0] // 2, None)  # in mode valid, what sees none of the loud half
-        peak = abs(exact[quiet]).max()
+        quiet = slice(side // 2, None)  # in mode valid, what sees none of the loud half
+        functions = (neocog.convolve, signal.convolve)
         errors = [
-            abs(f(x, h, "valid")[quiet] - exact[quiet]).max() / peak
-            for f in (neocog.convolve, signal.convolve)
+            abs(f(x, h, "valid")[quiet] - exact[quiet]).max() / abs(exact[quiet]).max() for f in functions
         ]
         choice = neocog.choose_method(x, h, "valid")
-        size = " x ".join(map(str, shape))
-        print(
-            f"{size} by {kernel[0]}: ours {errors[0]:.1e} ({choice.method} in {choice.computed_in}), SciPy's {errors[1]:.1e}"
-        )
+        how = f"{choice.method} in {choice.computed_in}"
+        print(f"{dimensions}-D {side} by {kernel}: ours {errors[0]:.1e} ({how}), SciPy's {errors[1]:.1e}")
 
 
 def main() -> None:
@@ -171,14 +160,13 @@ def main() -> None:
         "--threads", type=int, nargs="+", default=[1, 2], help="numbers of threads (default 1 2)"
     )
     parser.add_argument(
-        "--only", default="", help="cases whose name, as in '2-D float32 512 3', has this text"
+        "--only", default="", help="cases whose name, as in '2-D float32 512 by 3', has this text"
     )
     parser.add_argument("--seconds", type=float, default=0.3, help="to spend on a case, about (default 0.3)")
     options = parser.parse_args()
-    print(
-        f"Python {platform.python_version()}, NumPy {np.__version__}, SciPy {scipy.__version__}, numba {numba.__version__}, {platform.machine()}"
-    )
-    print("threads  type            size  kernel  mode  our method      ours ms   SciPy ms   ratio")
+    versions = f"NumPy {np.__version__}, SciPy {scipy.__version__}, numba {numba.__version__}"
+    print(f"Python {platform.python_version()}, {versions}, {platform.machine()}")
+    print(f"threads  {'case':32}mode  our method     ours ms   SciPy ms   ratio")
     for threads in options.threads:
         rows = list(measure(threads, options))
         print(f"\n{threads} thread{'s' * (threads > 1)}")

@@ -50,27 +50,36 @@ def convolve_tiles(
     seen = np.empty(parts * room, out.dtype)
     sums = np.empty(tile[1] * wide * numbers, out.dtype)
     offsets = _offsets(size, high, wide, numbers, room, parts)
-    tiles_d, tiles_h, tiles_w = (
-        -(-out.shape[1] // tile[0]),
-        -(-out.shape[2] // tile[1]),
-        -(-out.shape[3] // tile[2]),
-    )
+    tiles_d, tiles_h = -(-out.shape[1] // tile[0]), -(-out.shape[2] // tile[1])
+    tiles_w = -(-out.shape[3] // tile[2])
     for index in range(begin, end):
         rest, w = index // tiles_w, index % tiles_w * tile[2]
         rest, h = rest // tiles_h, rest % tiles_h * tile[1]
         b, d = rest // tiles_d, rest % tiles_d * tile[0]
         corner = (d + start[0] - size[0] + 1, h + start[1] - size[1] + 1, w + start[2] - size[2] + 1)
-        _see(inputs[input_of[b]], corner, (deep, high, wide), seen[:room])
-        if parts == 2:
-            _times_i(seen[:room], seen[room:])
         taps = kernels[kernel_of[b]].reshape(-1)
         rows, cells = min(tile[1], out.shape[2] - h), min(tile[2], out.shape[3] - w)
+        source = inputs[input_of[b]]
+        if deep * high * parts == 1 and _within(corner, wide, source.shape):  # a row needs no copy
+            row = source[corner[0], corner[1], corner[2] :].reshape(-1)
+            _sum(row, taps, offsets, out[b, d, h, w : w + cells].reshape(-1))
+            continue
+        _see(source, corner, (deep, high, wide), seen[:room])
+        if parts == 2:
+            _times_i(seen[:room], seen[room:])
         length = ((rows - 1) * wide + cells) * numbers
         for i in range(min(tile[0], out.shape[1] - d)):
             _sum(seen[i * high * wide * numbers :], taps, offsets, sums[:length])
             for j in range(rows):
                 at = j * wide * numbers
                 _copy(sums[at : at + cells * numbers], out[b, d + i, h + j, w : w + cells].reshape(-1))
+
+
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
+def _within(corner: Triple, wide: int, shape: tuple[int, int, int, int]) -> bool:
+    """Whether `wide` cells of a row from the corner all lie in an input of this shape."""
+    inside = 0 <= corner[0] < shape[0] and 0 <= corner[1] < shape[1]
+    return inside and corner[2] >= 0 and corner[2] + wide <= shape[2]
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 from scipy import fft
 
 from neocog.ops.convolve_direct import tile_of
-from neocog.ops.convolve_fft import lengths_at_once, together
+from neocog.ops.convolve_fft import LANES, count_blocks, lengths_at_once, together
 from neocog.ops.convolve_plan import Geometry, Shape
 from neocog.ops.convolve_table import SECONDS
 
 LARGE = 2**17  # numbers of a transform that no longer fits the second cache
+HUGE = 2**21  # and of one that lies in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
 WORTH_THREADS = 5e-4  # seconds
+CLEARLY = 1.15  # times faster that blocks must promise to be: they depend more on the state of the memory
 
 
 @dataclass(frozen=True)
@@ -29,9 +31,14 @@ class Estimate:
     seconds: dict[str, float]
     lengths: Shape | None
 
-    @property
+    @cached_property
     def fastest(self) -> str:
-        return min(self.seconds, key=self.seconds.__getitem__)
+        """But blocks only if they are so clearly."""
+        return min(self.seconds, key=lambda way: self.seconds[way] * (CLEARLY if way == "overlap-add" else 1))
+
+    @cached_property
+    def least(self) -> float:
+        return min(self.seconds.values())
 
 
 @lru_cache(maxsize=1024)
@@ -75,29 +82,30 @@ def direct_work(plan: Geometry) -> tuple[float, ...]:
 
 
 def fft_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
-    """1, butterflies, numbers passed, and those of them that pass through main memory."""
+    """1, butterflies, numbers passed, and those of them beyond the second cache and beyond all."""
     work = passed = 0.0
     counts = [math.prod(b) for b in (*plan.batches, plan.batch)]
     for count, sizes in zip(counts, (*plan.sizes, plan.size), strict=True):
         more, passes = _transform(sizes, lengths)
         work, passed = work + count * more, passed + count * passes
-    large = passed if _numbers(lengths, plan.sizes) > LARGE else 0.0
-    return 1.0, work, passed, large
+    return 1.0, work, passed, *_beyond(passed, _numbers(lengths, plan.sizes))
 
 
 def blocks_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
-    """1, steps of the loop, butterflies, numbers passed, and those of them outside the second cache."""
+    """1, steps of the loop, and as of one transform."""
     kernel = min(plan.sizes, key=math.prod)
-    counts = [
-        -(-n // (length - m + 1)) if length else 1
-        for n, length, m in zip(plan.size, lengths, kernel, strict=True)
-    ]
+    steps_of = tuple(n - m + 1 if n else size for n, m, size in zip(lengths, kernel, plan.size, strict=True))
+    counts = count_blocks(plan.size, steps_of)
     steps = math.prod(counts[:-1]) * -(-counts[-1] // together(lengths))
     blocks, numbers = math.prod(counts) * math.prod(plan.batch), _numbers(lengths, plan.sizes)
     one, passes = _transform(tuple(n or size for n, size in zip(lengths, plan.size, strict=True)), lengths)
     own, own_passes = _transform(kernel, lengths)
-    large = 2 * blocks * passes if numbers > LARGE else 0.0
-    return 1.0, float(steps), 2 * blocks * one + own, 2 * blocks * passes + own_passes, large
+    passed = 2 * blocks * passes + own_passes
+    return 1.0, float(steps), 2 * blocks * one + own, passed, *_beyond(passed, numbers)
+
+
+def _beyond(passed: float, numbers: int) -> tuple[float, float]:
+    return passed if numbers > LARGE else 0.0, passed if numbers > HUGE else 0.0
 
 
 def _numbers(lengths: Shape, sizes: tuple[Shape, Shape]) -> int:
@@ -116,17 +124,19 @@ def _transform(sizes: Shape, lengths: Shape) -> tuple[float, float]:
 
 
 def block_lengths(plan: Geometry, at_once: Shape) -> list[Shape]:
-    """Lengths of blocks worth a thought: the same multiple of the shorter input along every axis."""
+    """Lengths of blocks worth a thought: the same multiple of the shorter input along every axis, and of one
+    dimension also what just fills the lanes."""
     long, short = sorted(plan.sizes, key=math.prod, reverse=True)
     if any(n < m for n, m in zip(long, short, strict=True)) or not any(at_once):
         return []
-    result = []
-    for factor in FACTORS:
-        lengths = tuple(
-            whole and min(whole, int(fft.next_fast_len(int(factor * m) + 8, True)))
-            for whole, m in zip(at_once, short, strict=True)
+    wanted = [tuple(int(factor * m) + 8 for m in short) for factor in FACTORS]
+    if len(short) == 1:
+        wanted += [(-(-plan.size[0] // (LANES * fill)) + short[0] - 1,) for fill in (1, 2, 3, 4)]
+    found = {
+        tuple(
+            whole and min(whole, int(fft.next_fast_len(n, True)))
+            for whole, n in zip(at_once, lengths, strict=True)
         )
-        if lengths == at_once:
-            break
-        result.append(lengths)
-    return result
+        for lengths in wanted
+    }
+    return sorted(found - {at_once})

@@ -38,11 +38,14 @@ def direct(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
 
 @lru_cache
 def working_type(kind: np.dtype[Any]) -> np.dtype[Any]:
-    """The type a kernel is compiled for in which sums of `kind` come out right, wrapped around or not."""
+    """The type a kernel is compiled for in which sums of `kind` come out right, wrapped around or not.
+
+    For a long double, of which there is none, it is double.
+    """
     if kind.kind == "f":
-        return np.dtype(np.float64 if kind.itemsize == 8 else np.float32)
+        return np.dtype(np.float64 if kind.itemsize >= 8 else np.float32)
     if kind.kind == "c":
-        return kind
+        return np.dtype(np.complex128 if kind.itemsize >= 16 else np.complex64)
     return np.dtype(np.int64 if kind.itemsize == 8 else np.int32)
 
 

@@ -21,6 +21,7 @@ from neocog.ops.convolve_plan import Geometry, Shape
 
 Array = NDArray[Any]
 GROUP = 2**16  # numbers, of blocks that are transformed together
+LANES = 4  # sequences in a vector of float32; of float64 they are two
 
 
 def by_fft(x: Array, h: Array, plan: Geometry, threads: int) -> Array:
@@ -56,7 +57,7 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
     real, dims = x.dtype.kind != "c", len(lengths)
     before = tuple(m - 1 for m in h.shape[h.ndim - dims :])  # what a block sees before its first output
     steps = tuple(n - m if n else size for n, m, size in zip(lengths, before, plan.size, strict=True))
-    counts = tuple(-(-size // step) for size, step in zip(plan.size, steps, strict=True))
+    counts = count_blocks(plan.size, steps)
     blocks = _blocks(x, before, plan.start, tuple(map(sum, zip(steps, before, strict=True))), steps, counts)
     kernel = np.expand_dims(_forward(h, lengths, 1), -dims - 1)
     out = np.empty(plan.batch + plan.size, x.dtype)
@@ -67,11 +68,12 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
         high = min(low + group, counts[-1])
         some = blocks[_at(*index, slice(low, high), *(slice(None),) * dims)]
         product = _multiply(_forward(some, lengths, 1), kernel)
-        done = np.moveaxis(_backward(product, lengths, real, before, steps, 1), -dims - 1, -2)
-        done = done.reshape(*done.shape[:-2], -1)
-        where = (slice(i * step, (i + 1) * step) for i, step in zip(index, steps, strict=False))
-        target = out[_at(*where, slice(low * steps[-1], high * steps[-1]))]
-        target[...] = done[_at(*map(slice, target.shape[-dims:]))]
+        done = _backward(product, lengths, real, before, steps, 1)
+        corner = [i * step for i, step in zip(index, steps, strict=False)]
+        for i in range(low, high):
+            begin = (*corner, i * steps[-1])
+            target = out[_at(*(slice(b, b + step) for b, step in zip(begin, steps, strict=True)))]
+            target[...] = done[_at(i - low, *map(slice, target.shape[-dims:]))]
 
     jobs = itertools.product(*map(range, counts[:-1]), range(0, counts[-1], group))
     with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
@@ -80,9 +82,19 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
     return out
 
 
+def count_blocks(size: Shape, steps: Shape) -> Shape:
+    """How many blocks each way. Of one dimension they fill the lanes, if need be with blocks of zeros.
+
+    SciPy's transform steps through several sequences side by side; a lone one takes as long as all of them.
+    """
+    counts = tuple(-(-n // step) for n, step in zip(size, steps, strict=True))
+    return counts if len(counts) > 1 else (-(-counts[0] // LANES) * LANES,)
+
+
 def together(lengths: Shape) -> int:
-    """How many blocks are transformed at once: enough to fill vectors, not more than the cache holds."""
-    return max(1, GROUP // math.prod(n or 1 for n in lengths))
+    """How many blocks are transformed at once: what the cache holds, and full lanes."""
+    fit = GROUP // math.prod(n or 1 for n in lengths)
+    return max(1, fit) if len(lengths) > 1 else max(LANES, fit // LANES * LANES)
 
 
 def _blocks(x: Array, before: Shape, start: Shape, lengths: Shape, steps: Shape, counts: Shape) -> Array:

@@ -27,15 +27,20 @@ def run(x: Array, h: Array, plan: Geometry, method: str) -> Array:
     if not plan.ordered:
         x, h = x.transpose(plan.order), h.transpose(plan.order)
     kind, threads = _common_type(x, h), torch.get_num_threads()
-    if method != "auto":
-        out = _by(method, x, h, plan, kind, kind.name, threads)
-        if method != "direct" and not np.isfinite(out.flat[0]):
+    computed_in, asked = working_type(kind).name, method
+    if threads > 1 and estimate(plan, computed_in, 1).least < WORTH_THREADS:
+        threads = 1
+    if method == "auto":
+        method, _, _, computed_in = _choose(x, h, plan, kind, threads)
+    if method == "direct":
+        out = direct(x.astype(kind, copy=False), h.astype(kind, copy=False), plan, threads)
+    else:
+        work = np.dtype(np.float64 if kind.kind in "biu" else computed_in)
+        out = _by_transforms(x.astype(work, copy=False), h.astype(work, copy=False), plan, method, threads)
+        if asked != "auto" and not np.isfinite(out.flat[0]):
             told = f"method '{method}' spreads numbers that are not finite over the result; 'direct' does not"
             warnings.warn(told, RuntimeWarning, stacklevel=3)
-    else:
-        choice = _choose(x, h, plan, kind, threads)
-        worth = choice.seconds.get(choice.method, 0.0) * threads > WORTH_THREADS
-        out = _by(choice.method, x, h, plan, kind, choice.computed_in, threads if worth else 1)
+        out = (np.rint(out, out) if kind.kind in "biu" else out).astype(kind, copy=False)
     return out if plan.ordered else out.transpose(plan.inverse)
 
 
@@ -43,20 +48,11 @@ def _common_type(x: Array, h: Array) -> np.dtype[Any]:
     return x.dtype if x.dtype is h.dtype else np.result_type(x, h)
 
 
-def _by(
-    method: str, x: Array, h: Array, plan: Geometry, kind: np.dtype[Any], computed_in: str, threads: int
-) -> Array:
-    if method == "direct":
-        return direct(x.astype(kind, copy=False), h.astype(kind, copy=False), plan, threads)
-    work = np.dtype(np.float64 if kind.kind in "biu" else computed_in)
-    if kind == np.float16:
-        work = np.dtype(np.float32)
-    x, h = x.astype(work, copy=False), h.astype(work, copy=False)
-    lengths = estimate(plan, work.name, threads).lengths if method == "overlap-add" else None
-    out = by_blocks(x, h, plan, lengths, threads) if lengths else by_fft(x, h, plan, threads)
-    if kind.kind in "biu":
-        np.rint(out, out)
-    return out.astype(kind, copy=False)
+def _by_transforms(x: Array, h: Array, plan: Geometry, method: str, threads: int) -> Array:
+    lengths = estimate(plan, x.dtype.name, threads).lengths
+    if method == "fft" or not lengths:  # no block would be shorter than everything
+        return by_fft(x, h, plan, threads)
+    return by_blocks(x, h, plan, lengths, threads)
 
 
 def choose(x: Array, h: Array, plan: Geometry) -> Choice:
