@@ -192,7 +192,7 @@ def _add_one(seen: Numbers, tap: Any, offset: int, run: Numbers, first: bool) ->
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def peaks(bits: Ints, mask: int, box: Triple, out: Ints) -> None:
+def peaks(bits: Numbers, mask: int, box: Triple, out: Numbers) -> None:
     """The largest masked number of each box of bits (B, D, H, W); out (B, D", H", W") starts as zeros.
 
     Without the sign bit, floating numbers have the order of their bits as integers, and a maximum of integers
@@ -209,7 +209,7 @@ def peaks(bits: Ints, mask: int, box: Triple, out: Ints) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy", fastmath={"contract"})
-def _peak(bits: Ints, mask: int) -> Any:
+def _peak(bits: Numbers, mask: int) -> Any:
     top = bits[0] & mask
     for k in range(1, len(bits)):
         top = max(top, bits[k] & mask)

@@ -21,7 +21,7 @@ LARGE = 2**17  # numbers of a transform that no longer fits the second cache
 HUGE = 2**21  # and of one that lies in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
 WORTH_THREADS = 5e-4  # seconds
-CLEARLY = 1.15  # times faster that blocks must promise to be: they depend more on the state of the memory
+CLEARLY = 1.05  # times faster that blocks must promise to be: they depend more on the state of the memory
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,6 @@ class Estimate:
     def fastest(self) -> str:
         """But blocks only if they are so clearly."""
         return min(self.seconds, key=lambda way: self.seconds[way] * (CLEARLY if way == "overlap-add" else 1))
-
-    @cached_property
-    def least(self) -> float:
-        return min(self.seconds.values())
 
 
 @lru_cache(maxsize=1024)

@@ -27,15 +27,17 @@ def run(x: Array, h: Array, plan: Geometry, method: str) -> Array:
     if not plan.ordered:
         x, h = x.transpose(plan.order), h.transpose(plan.order)
     kind, threads = _common_type(x, h), torch.get_num_threads()
-    computed_in, asked = working_type(kind).name, method
-    if threads > 1 and estimate(plan, computed_in, 1).least < WORTH_THREADS:
-        threads = 1
+    work, asked = working_type(kind), method
     if method == "auto":
         method, _, _, computed_in = _choose(x, h, plan, kind, threads)
+    threads = _worth(plan, kind, method, threads)
     if method == "direct":
         out = direct(x.astype(kind, copy=False), h.astype(kind, copy=False), plan, threads)
     else:
-        work = np.dtype(np.float64 if kind.kind in "biu" else computed_in)
+        if kind.kind in "biu":
+            work = np.dtype(np.float64)
+        elif asked == "auto":
+            work = np.dtype(computed_in)
         out = _by_transforms(x.astype(work, copy=False), h.astype(work, copy=False), plan, method, threads)
         if asked != "auto" and not np.isfinite(out.flat[0]):
             told = f"method '{method}' spreads numbers that are not finite over the result; 'direct' does not"
@@ -46,6 +48,13 @@ def run(x: Array, h: Array, plan: Geometry, method: str) -> Array:
 
 def _common_type(x: Array, h: Array) -> np.dtype[Any]:
     return x.dtype if x.dtype is h.dtype else np.result_type(x, h)
+
+
+@lru_cache(maxsize=1024)
+def _worth(plan: Geometry, kind: np.dtype[Any], method: str, threads: int) -> int:
+    """As many threads as are worth their start."""
+    seconds = estimate(plan, working_type(kind).name, 1).seconds
+    return threads if seconds.get(method, seconds["fft"]) > WORTH_THREADS else 1
 
 
 def _by_transforms(x: Array, h: Array, plan: Geometry, method: str, threads: int) -> Array:
@@ -115,21 +124,24 @@ def _quietest(values: Array, sizes: Shape, shorter: Shape, work: np.dtype[Any]) 
     """The smallest peak of a box of values (batch, sizes) over its example's peak; NaN if any is not finite.
 
     A box is half as long as the shorter input along each axis, so that an output with nothing loud in its sum
-    has a whole quiet box under it. In double precision a box is everything: only NaN is of interest.
+    has a whole quiet box under it. In double precision a quiet part does no harm, and is not looked for.
     """
+    if np.finfo(work).bits == 64:
+        with np.errstate(over="ignore", invalid="ignore"):
+            finite = bool(np.isfinite(values.sum())) or bool(np.isfinite(values).all())  # a sum can overflow
+        return 1.0 if finite else math.nan
     from neocog.ops import _kernels_convolve
 
-    real = np.empty(0, work).real.dtype
-    numbers = np.ascontiguousarray(values, work if values.dtype.kind == "c" else real)
-    shape = (-1, math.prod(sizes[:-2]), *(1,) * (2 - len(sizes)), *sizes[-2:])
-    bits = numbers.reshape(shape).view(f"i{real.itemsize}")
-    box = [max(1, m // 2) if real.itemsize == 4 else n for n, m in zip(sizes, shorter, strict=True)]
+    numbers = np.ascontiguousarray(values, work if values.dtype.kind == "c" else np.float32)
+    lead = (1,) * (2 - len(sizes))
+    bits = numbers.reshape(-1, math.prod(sizes[:-2]), *lead, *sizes[-2:]).view(np.int32)
+    box = [max(1, m // 2) for m in shorter]
     deep = box[-3] if len(box) == 3 else 1
-    boxes: Any = (deep, *(1,) * (2 - len(box)), *box[-2:-1], box[-1] * numbers.itemsize // real.itemsize)
+    boxes: Any = (deep, *lead, *box[-2:-1], box[-1] * numbers.itemsize // 4)
     counts = (max(1, n // b) for n, b in zip(bits.shape[1:], boxes, strict=True))
-    tops = np.zeros((len(bits), *counts), bits.dtype)
-    _kernels_convolve.peaks(bits, np.iinfo(bits.dtype).max, boxes, tops)
-    peaks = tops.view(real).reshape(len(bits), -1)
+    tops = np.zeros((len(bits), *counts), np.int32)
+    _kernels_convolve.peaks(bits, np.iinfo(np.int32).max, boxes, tops)
+    peaks = tops.view(np.float32).reshape(len(bits), -1)
     top = peaks.max(1)
     if not np.isfinite(top).all():
         return math.nan
