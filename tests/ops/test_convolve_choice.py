@@ -34,7 +34,7 @@ def test_small_kernels_go_direct_and_large_ones_by_transforms() -> None:
         assert neocog.choose_method(noise(100_000, dtype), noise(15, dtype)).method == "direct"
         assert neocog.choose_method(noise((512, 512), dtype), noise((3, 3), dtype)).method == "direct"
         assert neocog.choose_method(noise(1_000_000, dtype), noise(20_000, dtype)).method == "overlap-add"
-        assert neocog.choose_method(noise(50_000, dtype), noise(50_000, dtype)).method == "fft"
+        assert neocog.choose_method(noise((512, 512), dtype), noise((512, 512), dtype)).method == "fft"
 
 
 def test_a_choice_explains_itself() -> None:
@@ -112,4 +112,5 @@ def test_estimates_grow_with_the_work_and_shrink_with_threads() -> None:
     for method in ("direct", "fft", "overlap-add"):
         assert seconds(10**6, 1000)[method] > 3 * seconds(10**5, 1000)[method]
     assert seconds(10**6, 10**4)["direct"] > 5 * seconds(10**6, 10**3)["direct"]
-    assert seconds(10**6, 1000, 2)["overlap-add"] == pytest.approx(seconds(10**6, 1000)["overlap-add"] / 2)
+    assert 0.5 < seconds(10**6, 1000, 2)["overlap-add"] / seconds(10**6, 1000)["overlap-add"] < 0.7
+    assert seconds(10**4, 3, 2) == seconds(10**4, 3)  # not worth sharing

@@ -20,7 +20,7 @@ from neocog.ops.convolve_table import SECONDS
 LARGE = 2**17  # numbers of a transform that no longer fits the second cache
 HUGE = 2**21  # and of one that lies in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
-WORTH_THREADS = 5e-4  # seconds
+START = 2.5e-4  # seconds that it takes to share work among threads
 CLEARLY = 1.05  # times faster that blocks must promise to be: they depend more on the state of the memory
 
 
@@ -51,8 +51,9 @@ def estimate(plan: Geometry, kind: str, threads: int) -> Estimate:
     at_once = lengths_at_once(plan, real)
     seconds["fft"] = _seconds("fft", kind, dims, fft_work(plan, at_once), threads if dims > 1 else 1)
     choices = {
-        lengths: _seconds("overlap-add", kind, dims, blocks_work(plan, lengths), threads)
+        lengths: _seconds("overlap-add", kind, dims, work, min(threads, int(work[1])))
         for lengths in block_lengths(plan, at_once)
+        if (work := blocks_work(plan, lengths))
     }
     best = min(choices, key=choices.__getitem__, default=None)
     if best:
@@ -63,7 +64,7 @@ def estimate(plan: Geometry, kind: str, threads: int) -> Estimate:
 def _seconds(method: str, kind: str, dims: int, work: tuple[float, ...], threads: int) -> float:
     rates = SECONDS[method, kind, dims]
     one = sum(rate * units for rate, units in zip(rates, work, strict=True))
-    return one if one < WORTH_THREADS else one / threads
+    return min(one, one / threads + START)
 
 
 def direct_work(plan: Geometry) -> tuple[float, ...]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from neocog.ops import convolve_choice
 from neocog.ops.convolve_choice import Choice
-from neocog.ops.convolve_cost import WORTH_THREADS, estimate
+from neocog.ops.convolve_cost import START, estimate
 from neocog.ops.convolve_direct import TINY, direct, working_type
 from neocog.ops.convolve_fft import by_blocks, by_fft
 from neocog.ops.convolve_plan import Geometry, Shape
@@ -54,7 +54,8 @@ def _common_type(x: Array, h: Array) -> np.dtype[Any]:
 def _worth(plan: Geometry, kind: np.dtype[Any], method: str, threads: int) -> int:
     """As many threads as are worth their start."""
     seconds = estimate(plan, working_type(kind).name, 1).seconds
-    return threads if seconds.get(method, seconds["fft"]) > WORTH_THREADS else 1
+    one = seconds.get(method, seconds["fft"])
+    return threads if one / threads + START < one else 1
 
 
 def _by_transforms(x: Array, h: Array, plan: Geometry, method: str, threads: int) -> Array:
