@@ -87,10 +87,10 @@ def ways(plan: Geometry, kind: str) -> Iterator[Way]:
     if not kind.startswith("int"):
         at_once = lengths_at_once(plan, kind.startswith("float"))
         if any(at_once):
-            yield "fft", convolve_cost.fft_work(plan, at_once), lambda: by_fft(x, h, plan, 1)
+            yield "fft", convolve_cost.fft_work(plan, at_once, kind), lambda: by_fft(x, h, plan, 1)
         choices = convolve_cost.block_lengths(plan, at_once)
         for lengths in choices[:: max(1, len(choices) // 3)]:
-            blocks_work = convolve_cost.blocks_work(plan, lengths)
+            blocks_work = convolve_cost.blocks_work(plan, lengths, kind)
             if blocks_work[2] < LONGEST * 1e9:
                 yield "overlap-add", blocks_work, partial(by_blocks, x, h, plan, lengths, 1)
 
@@ -104,10 +104,10 @@ def torch_ways(plan: Geometry, kind: str) -> Iterator[Way]:
         yield "direct", work, lambda: convolve_torch.direct(x, h, plan)
     at_once = lengths_at_once(plan, dtype.is_floating_point)
     if any(at_once):
-        yield "fft", convolve_cost.fft_work(plan, at_once), lambda: convolve_torch.by_fft(x, h, plan)
+        yield "fft", convolve_cost.fft_work(plan, at_once, kind), lambda: convolve_torch.by_fft(x, h, plan)
     choices = convolve_cost.block_lengths(plan, at_once)
     for lengths in choices[:: max(1, len(choices) // 3)]:
-        blocks_work = convolve_cost.blocks_work(plan, lengths)
+        blocks_work = convolve_cost.blocks_work(plan, lengths, kind)
         if blocks_work[2] < LONGEST * 1e9:
             yield "overlap-add", blocks_work, partial(convolve_torch.by_blocks, x, h, plan, lengths)
 

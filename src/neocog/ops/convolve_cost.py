@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
+import numpy as np
 from scipy import fft
 
 from neocog.ops.convolve_direct import tile_of
@@ -17,8 +18,8 @@ from neocog.ops.convolve_fft import LANES, count_blocks, lengths_at_once, togeth
 from neocog.ops.convolve_plan import Geometry, Shape
 from neocog.ops.convolve_table import SECONDS
 
-LARGE = 2**17  # numbers of a transform that no longer fits the second cache
-HUGE = 2**21  # and of one that lies in main memory
+LARGE = 400_000  # bytes that are transformed together and no longer fit the second cache with their transform
+HUGE = 2**24  # and that lie in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
 START = 2.5e-4  # seconds that it takes to share work among threads
 CLEARLY = 1.05  # times faster that blocks must promise to be: they depend more on the state of the memory
@@ -49,11 +50,11 @@ def estimate(plan: Geometry, kind: str, threads: int) -> Estimate:
         kind = "float64"
     real = "float" in kind
     at_once = lengths_at_once(plan, real)
-    seconds["fft"] = _seconds("fft", kind, dims, fft_work(plan, at_once), threads if dims > 1 else 1)
+    seconds["fft"] = _seconds("fft", kind, dims, fft_work(plan, at_once, kind), threads if dims > 1 else 1)
     choices = {
         lengths: _seconds("overlap-add", kind, dims, work, min(threads, int(work[1])))
         for lengths in block_lengths(plan, at_once)
-        if (work := blocks_work(plan, lengths))
+        if (work := blocks_work(plan, lengths, kind))
     }
     best = min(choices, key=choices.__getitem__, default=None)
     if best:
@@ -78,31 +79,33 @@ def direct_work(plan: Geometry) -> tuple[float, ...]:
     return 1.0, float(plan.outputs), plan.outputs * plan.taps * (1 + unused)
 
 
-def fft_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
+def fft_work(plan: Geometry, lengths: Shape, kind: str) -> tuple[float, ...]:
     """1, butterflies, numbers passed, and those of them beyond the second cache and beyond all."""
     work = passed = 0.0
     counts = [math.prod(b) for b in (*plan.batches, plan.batch)]
     for count, sizes in zip(counts, (*plan.sizes, plan.size), strict=True):
         more, passes = _transform(sizes, lengths)
         work, passed = work + count * more, passed + count * passes
-    return 1.0, work, passed, *_beyond(passed, _numbers(lengths, plan.sizes))
+    return 1.0, work, passed, *_beyond(passed, _numbers(lengths, plan.sizes), kind)
 
 
-def blocks_work(plan: Geometry, lengths: Shape) -> tuple[float, ...]:
+def blocks_work(plan: Geometry, lengths: Shape, kind: str) -> tuple[float, ...]:
     """1, steps of the loop, and as of one transform."""
     kernel = min(plan.sizes, key=math.prod)
     steps_of = tuple(n - m + 1 if n else size for n, m, size in zip(lengths, kernel, plan.size, strict=True))
     counts = count_blocks(plan.size, steps_of)
     steps = math.prod(counts[:-1]) * -(-counts[-1] // together(lengths))
-    blocks, numbers = math.prod(counts) * math.prod(plan.batch), _numbers(lengths, plan.sizes)
+    blocks = math.prod(counts) * math.prod(plan.batch)
+    numbers = _numbers(lengths, plan.sizes) * (LANES if len(lengths) == 1 else 1)
     one, passes = _transform(tuple(n or size for n, size in zip(lengths, plan.size, strict=True)), lengths)
     own, own_passes = _transform(kernel, lengths)
     passed = 2 * blocks * passes + own_passes
-    return 1.0, float(steps), 2 * blocks * one + own, passed, *_beyond(passed, numbers)
+    return 1.0, float(steps), 2 * blocks * one + own, passed, *_beyond(passed, numbers, kind)
 
 
-def _beyond(passed: float, numbers: int) -> tuple[float, float]:
-    return passed if numbers > LARGE else 0.0, passed if numbers > HUGE else 0.0
+def _beyond(passed: float, numbers: int, kind: str) -> tuple[float, float]:
+    size = numbers * np.dtype(kind.removeprefix("torch ")).itemsize
+    return passed if size > LARGE else 0.0, passed if size > HUGE else 0.0
 
 
 def _numbers(lengths: Shape, sizes: tuple[Shape, Shape]) -> int:
