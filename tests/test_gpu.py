@@ -21,6 +21,7 @@ from neocog.cli.training import run_options
 from neocog.distributed.norm import synchronise
 from neocog.distributed.peers import ALONE, Group, Peers
 from neocog.ops.assign import assign
+from neocog.ops.convolve import convolve
 from neocog.ops.nms import batched_nms
 from neocog.ops.ps_roi import ps_roi_align, ps_roi_pool
 from neocog.ops.roi_align import roi_align
@@ -186,3 +187,27 @@ def first_losses(peers: Peers) -> list[float]:
     training = Training(model, options, 3, peers)
     batches = (replace(batch, step=step) for step in range(3))
     return [sum(step.losses.values()) for step in fit(training, batches)]
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float16, torch.float32, torch.complex128])
+def test_convolution(dtype: torch.dtype) -> None:
+    """Every method gives on the GPU what it gives on the CPU, by few taps and by many, with gradients."""
+    torch.manual_seed(2)
+    for shape, taps in (((300,), (5,)), ((4000,), (900,)), ((40, 50), (3, 4)), ((40, 50), (11, 12))):
+        x, h = (
+            9 * torch.randn(size, dtype=torch.complex64 if dtype.is_complex else torch.float32)
+            for size in (shape, taps)
+        )
+        x, h = x.to(dtype), h.to(dtype)
+        for method in ("auto", "direct", "fft", "overlap-add"):
+            a, b = x.to(GPU), h.to(GPU)
+            if dtype.is_floating_point or dtype.is_complex:
+                a.requires_grad_()
+            result = convolve(a, b, "same", method)
+            expected = convolve(x, h, "same", "direct")
+            assert result.device.type == "cuda"
+            near = 1e-3 * float(expected.abs().max()) if dtype != torch.int64 else 0
+            torch.testing.assert_close(result.cpu(), expected, rtol=0, atol=near)
+            if a.requires_grad:
+                (grad,) = torch.autograd.grad(result.abs().float().square().sum(), a)
+                assert bool(grad.isfinite().all())

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
     from neocog.compare import compare
     from neocog.data.open import open_data
     from neocog.evaluate import evaluate
+    from neocog.ops.convolve import choose_method, convolve, correlate
     from neocog.predict import load
     from neocog.train import fit
     from neocog.zoo import create
 
 _PLACES = {
+    "choose_method": "neocog.ops.convolve",
     "compare": "neocog.compare",
+    "convolve": "neocog.ops.convolve",
+    "correlate": "neocog.ops.convolve",
     "create": "neocog.zoo",
     "evaluate": "neocog.evaluate",
     "fit": "neocog.train",
@@ -29,7 +33,18 @@ _PLACES = {
     "open_data": "neocog.data.open",
 }
 
-__all__ = ["__version__", "compare", "create", "evaluate", "fit", "load", "open_data"]
+__all__ = [
+    "__version__",
+    "choose_method",
+    "compare",
+    "convolve",
+    "correlate",
+    "create",
+    "evaluate",
+    "fit",
+    "load",
+    "open_data",
+]
 
 
 class _Face(ModuleType):
