@@ -24,6 +24,7 @@ from neocog.cli import (
     doctor,
     evaluate,
     explain,
+    figures,
     filter,
     models,
     predict,
@@ -65,6 +66,7 @@ app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
 app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
+app.command("figures", epilog=figures.EXAMPLE)(figures.figures)
 app.command("models", epilog="Example: neocog models --json models.json")(models.models)
 app.command("summary", epilog=models.SUMMARY_EXAMPLE)(models.summary)
 app.add_typer(data.app, name="data")

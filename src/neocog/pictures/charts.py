@@ -186,6 +186,11 @@ def _plot(
     return Plot(fit_scale(axes[0], xs, left, right, tight=tight), y)
 
 
+def curve_line(plot: Plot, curve: Curve, colour: str, dash: str | None = None) -> Element:
+    """A curve alone, in a plot of one's own."""
+    return _line(_runs(plot, curve), colour, dash)
+
+
 def _runs(plot: Plot, curve: Curve, smooth: int = 1) -> list[list[Point]]:
     """The curve in pixels, broken where a value has no place, with no more points than pixels can show."""
     runs = []

@@ -5,8 +5,6 @@ Readable on a narrow screen, on paper, in light and dark, and with a screen read
 
 from __future__ import annotations
 
-import base64
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 from neocog.files import write_atomic
+from neocog.pictures.encode import data_url
 from neocog.pictures.svg import clean
 from neocog.pictures.theme import FONT, variables
 
@@ -103,7 +102,7 @@ class Page:
             body = f'<div class="scroll" role="region" tabindex="0" aria-label="{clean(alt)}">{picture}</div>'
         else:
             size = f'width="{picture.width}" height="{picture.height}"'
-            body = f'<img src="{_data_url(picture)}" {size} alt="{clean(alt)}">'
+            body = f'<img src="{data_url(picture.convert("RGB"))}" {size} alt="{clean(alt)}">'
         legend = f"<figcaption>{clean(caption)}</figcaption>" if caption else ""
         return self._add(f"<figure>{body}{legend}</figure>")
 
@@ -152,9 +151,3 @@ def _cell(value: Cell, numeric: bool, digits: int, tag: str) -> str:
 
 def _right(numeric: bool) -> str:
     return ' class="n"' if numeric else ""
-
-
-def _data_url(picture: Image.Image) -> str:
-    buffer = io.BytesIO()
-    picture.convert("RGB").save(buffer, "PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

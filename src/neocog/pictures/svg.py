@@ -10,6 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+import numpy as np
+from PIL import Image
+
+from neocog.pictures.encode import data_url
+
 Value = str | float | None
 Point = tuple[float, float]
 
@@ -82,6 +87,24 @@ def path(runs: Iterable[Sequence[Point]], *, closed: bool = False, **attributes:
 def text(x: float, y: float, content: str, **attributes: Value) -> Element:
     """One line of text; `y` is its baseline."""
     return Element("text", {"x": x, "y": y, **_names(attributes)}, (content,))
+
+
+def pixels(
+    x: float, y: float, width: float, height: float, values: np.ndarray, *, smooth: bool = False
+) -> Element:
+    """A picture (H, W) or (H, W, 3) uint8 in a rectangle, its pixels squares unless `smooth`."""
+    return Element(
+        "image",
+        {
+            "x": x,
+            "y": y,
+            "width": width,
+            "height": height,
+            "href": data_url(Image.fromarray(values)),
+            "preserveAspectRatio": "none",
+            "style": None if smooth else "image-rendering:pixelated",
+        },
+    )
 
 
 def tip(element: Element, content: str) -> Element:
