@@ -119,8 +119,8 @@ class _Painter:
         elif element.tag == "image":
             inside = Image.open(io.BytesIO(base64.b64decode(look["href"].partition(",")[2]))).convert("RGB")
             smooth = "pixelated" not in look.get("image-rendering", "")
-            size = max(1, round(at["width"])), max(1, round(at["height"]))
-            sized = inside.resize(size, Resampling.LANCZOS if smooth else Resampling.NEAREST)
+            box = max(1, round(at["width"])), max(1, round(at["height"]))
+            sized = inside.resize(box, Resampling.LANCZOS if smooth else Resampling.NEAREST)
             self.canvas.paste(sized, (round(dx + at["x"]), round(dy + at["y"])))
         else:
             raise ValueError(f"<{element.tag}> is not drawn as pixels")

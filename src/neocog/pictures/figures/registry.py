@@ -2,33 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Callable
+from typing import NamedTuple
 
 from neocog.pictures.figure import Figure
+from neocog.pictures.figures import signals, sliding
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A figure that can be drawn."""
 
-    name: str
+    draw: Callable[[], Figure]
+    """Computes and draws it."""
     title: str
     """In a few words, what it is about."""
-    module: str
-    """Of this package; it has a function of the figure's name, and is loaded when that is drawn."""
 
-    def draw(self) -> Figure:
-        """Compute and draw it."""
-        module = import_module(f"neocog.pictures.figures.{self.module}")
-        figure: Figure = getattr(module, self.name.replace("-", "_"))()
-        return figure
+    @property
+    def name(self) -> str:
+        """Of the figure and its files: that of the function, with hyphens."""
+        return self.draw.__name__.replace("_", "-")
 
 
 FIGURES = {
     entry.name: entry
     for entry in (
-        Entry("pulse-smoothing", "a pulse averaged by a sliding box", "signals"),
-        Entry("binary-image", "a 3x3 kernel slides over a 5x5 picture of zeros and ones", "sliding"),
+        Entry(signals.pulse_smoothing, "a pulse averaged by a sliding box"),
+        Entry(sliding.binary_image, "a 3x3 kernel slides over a 5x5 picture of zeros and ones"),
     )
 }

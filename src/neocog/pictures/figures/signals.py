@@ -52,11 +52,9 @@ def pulse_smoothing() -> Still:
     rows = [("A noisy pulse f", pulse)]
     rows += [(f"f * box of {width}: each value is the mean of {width}", smooth[width]) for width in boxes]
     parts: list[Element] = []
-    for row, (title, values) in enumerate(rows):
+    for row, (title, shown) in enumerate(rows):
         colour = "var(--accent)" if row else "var(--ink)"
-        drawn, _ = panel(
-            title, [(Curve(title, place, values), colour)], 22 + row * 190, lower=-0.5, upper=1.5
-        )
+        drawn, _ = panel(title, [(Curve(title, place, shown), colour)], 22 + row * 190, lower=-0.5, upper=1.5)
         parts.append(drawn)
     parts.append(
         note(_WIDTH - 16, 22, "the wider the box, the less noise, and the wider the edge", anchor="end")
