@@ -21,7 +21,8 @@ from neocog.ops.convolve_table import SECONDS
 LARGE = 400_000  # bytes that are transformed together and no longer fit the second cache with their transform
 HUGE = 2**24  # and that lie in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
-START = 2.5e-4  # seconds that it takes to share work among threads
+START = {"direct": 5e-5, "fft": 5e-5, "overlap-add": 2.5e-4}
+"""Seconds that it costs to share work among threads: blocks are held up by Python between their transforms."""
 CLEARLY = 1.05  # times faster that blocks must promise to be: they depend more on the state of the memory
 
 
@@ -65,7 +66,7 @@ def estimate(plan: Geometry, kind: str, threads: int) -> Estimate:
 def _seconds(method: str, kind: str, dims: int, work: tuple[float, ...], threads: int) -> float:
     rates = SECONDS[method, kind, dims]
     one = sum(rate * units for rate, units in zip(rates, work, strict=True))
-    return min(one, one / threads + START)
+    return min(one, one / threads + START[method])
 
 
 def direct_work(plan: Geometry) -> tuple[float, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neocog.ops.convolve_plan import Geometry
+from neocog.ops.threads import share
 
 Array = NDArray[Any]
 Ints = NDArray[np.int64]
@@ -70,12 +70,7 @@ def _by_tiles(x: Array, h: Array, plan: Geometry, kind: np.dtype[Any], threads: 
         layout.kernel_of,
         out.view(real).reshape(*layout.outputs, numbers),
     )
-    if threads == 1:
-        run(0, layout.tiles)
-    else:
-        bounds = [layout.tiles * i // threads for i in range(threads + 1)]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(run, bounds[:-1], bounds[1:]))
+    share(run, layout.tiles, threads)
     return out
 
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import fft
 
 from neocog.ops.convolve_plan import Geometry, Shape
+from neocog.ops.threads import share
 
 Array = NDArray[Any]
 GROUP = 2**16  # numbers, of blocks that are transformed together
@@ -62,9 +61,13 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
     kernel = np.expand_dims(_forward(h, lengths, 1), -dims - 1)
     out = np.empty(plan.batch + plan.size, x.dtype)
     group = together(lengths)
+    jobs = list(itertools.product(*map(range, counts[:-1]), range(0, counts[-1], group)))
 
-    def run(job: tuple[int, ...]) -> None:
-        *index, low = job
+    def run(begin: int, end: int) -> None:
+        for *index, low in jobs[begin:end]:
+            transform(index, low)
+
+    def transform(index: list[int], low: int) -> None:
         high = min(low + group, counts[-1])
         some = blocks[_at(*index, slice(low, high), *(slice(None),) * dims)]
         product = _multiply(_forward(some, lengths, 1), kernel)
@@ -75,10 +78,7 @@ def by_blocks(x: Array, h: Array, plan: Geometry, lengths: Shape, threads: int) 
             target = out[_at(*(slice(b, b + step) for b, step in zip(begin, steps, strict=True)))]
             target[...] = done[_at(i - low, *map(slice, target.shape[-dims:]))]
 
-    jobs = itertools.product(*map(range, counts[:-1]), range(0, counts[-1], group))
-    with ThreadPoolExecutor(threads) if threads > 1 else nullcontext() as pool:
-        for _ in pool.map(run, jobs) if pool else map(run, jobs):
-            pass
+    share(run, len(jobs), threads)
     return out
 
 

@@ -55,7 +55,7 @@ def _worth(plan: Geometry, kind: np.dtype[Any], method: str, threads: int) -> in
     """As many threads as are worth their start."""
     seconds = estimate(plan, working_type(kind).name, 1).seconds
     one = seconds.get(method, seconds["fft"])
-    return threads if one / threads + START < one else 1
+    return threads if one / threads + START[method] < one else 1
 
 
 def _by_transforms(x: Array, h: Array, plan: Geometry, method: str, threads: int) -> Array:
