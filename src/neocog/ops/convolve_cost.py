@@ -22,7 +22,7 @@ LARGE = 400_000  # bytes that are transformed together and no longer fit the sec
 HUGE = 2**24  # and that lie in main memory
 FACTORS = (1.5, 2, 3, 4, 6, 8, 12, 16, 24, 32)  # of a block to the shorter input, along one axis
 START = {"direct": 5e-5, "fft": 5e-5, "overlap-add": 2.5e-4}
-"""Seconds that it costs to share work among threads: blocks are held up by Python between their transforms."""
+"""Seconds that it costs to share work among threads: Python holds blocks up between their transforms."""
 CLEARLY = 1.05  # times faster that blocks must promise to be: they depend more on the state of the memory
 
 
