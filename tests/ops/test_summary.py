@@ -159,7 +159,7 @@ def test_the_module_is_left_as_it_was():
     summarize(model, images)
     assert [part.training for part in model.modules()] == [True, True, False, True]
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
-    assert not hasattr(images, "_neocog_field")
+    assert not hasattr(images, "_neocog_trace")
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 
