@@ -123,12 +123,19 @@ def _recording(module: nn.Module, tracer: Tracer, rows: list[Row]) -> Iterator[N
         def after(leaf: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             nonlocal running
             running = None
+            inputs, outputs = tensors((args, kwargs)), tensors(output)
+            if isinstance(leaf, nn.LocalResponseNorm):  # windows over channels, none over positions
+                set_trace(output, trace_of(inputs[0]))
+                tracer.windows.clear()
             own = [weight for weight in leaf.parameters() if id(weight) not in counted]
             counted.update(map(id, own))
             cost = tracer.multiply_adds - started
-            rows.append(_row(name, leaf, own, cost, tracer.windows, tensors((args, kwargs)), tensors(output)))
-            for tensor in tensors(output):  # from here on, it is this layer's
-                set_trace(tensor, Trace(rows[-1].field, frozenset([len(rows) - 1])))
+            rows.append(_row(name, leaf, own, cost, tracer.windows, inputs, outputs))
+            for tensor in outputs:  # from here on, it is this layer's
+                trace = trace_of(tensor)
+                if trace is not None or rows[-1].reads:
+                    field = None if trace is None else trace.field
+                    set_trace(tensor, Trace(field, frozenset([len(rows) - 1])))
 
         yield leaf.register_forward_pre_hook(before)
         yield leaf.register_forward_hook(after, with_kwargs=True)
@@ -158,8 +165,6 @@ def _row(
     """What is to be said of a leaf that has run; `own` are its weights that no row had before."""
     output = outputs[0] if outputs else None
     trace = None if output is None else trace_of(output)
-    if isinstance(leaf, nn.LocalResponseNorm):  # made of windows over channels, none over positions
-        trace, windows = trace_of(inputs[0]), ()
     return Row(
         name,
         type(leaf).__name__,

@@ -66,7 +66,7 @@ def trace_of(tensor: Tensor) -> Trace | None:
     return getattr(tensor, "_neocog_trace", None)
 
 
-def set_trace(tensor: Tensor, trace: Trace) -> None:
+def set_trace(tensor: Tensor, trace: Trace | None) -> None:
     """Let a tensor carry this."""
     tensor._neocog_trace = trace  # type: ignore[attr-defined]
 
