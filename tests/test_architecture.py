@@ -84,7 +84,7 @@ ONLY_IN = {
     "urllib.error": {"backbones/weights.py"},
     "http": {"backbones/weights.py"},
     "importlib.import_module": {"__init__.py", "cli/given.py"},  # the public names; the user's own network
-    "importlib.util": {"cli/given.py"},  # which the user names
+    "importlib.util.spec_from_file_location": {"cli/given.py"},
 }
 """What only these files may import or call."""
 

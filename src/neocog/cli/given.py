@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -21,25 +22,21 @@ if TYPE_CHECKING:
 
 
 def given_network(place: str) -> nn.Module:
-    """The network at FILE.py:NAME or module.path:NAME: one itself, or what a callable without arguments gives.
+    """The network at FILE.py:NAME or module.path:NAME, or what the callable without arguments there gives.
 
     Raises UsageError for a missing file, module or name, for anything else than a network, and for whatever
     the code there raises.
     """
     from torch import nn
 
-    source, _, name = place.rpartition(":")
+    source, name = place.rsplit(":", 1) if ":" in place else (place, "")
+    if not name:
+        raise UsageError(f"{place}: say which network in it, as {source}:NAME")
     with user_code(place):
         module = _file(Path(source)) if source.endswith(".py") else _module(source)
-        if not hasattr(module, name):
-            networks = [key for key, value in vars(module).items() if isinstance(value, nn.Module)]
-            ours = [
-                key
-                for key, value in vars(module).items()
-                if getattr(value, "__module__", "") == module.__name__
-            ]
-            raise UsageError(_missing(name, [*networks, *ours], source))
-        found: Any = getattr(module, name)
+        found: Any = getattr(module, name, None)
+        if name not in dir(module):
+            raise UsageError(_missing(name, module, source))
         if not isinstance(found, nn.Module) and callable(found):
             _check_arguments(found, place)
             found = found()
@@ -65,21 +62,26 @@ def user_code(place: str, remedy: str = "") -> Iterator[None]:
 
 
 def _line(error: BaseException) -> str:
-    """FILE:LINE of the innermost call that is neither ours nor an installed package's; "" if there is none."""
+    """FILE:LINE of the innermost call in code that is neither ours nor installed, or "" if there is none."""
     if isinstance(error, SyntaxError) and error.filename:
         return f"{error.filename}:{error.lineno}"
-    own = str(Path(__file__).parent.parent)
+    installed = (str(Path(__file__).parent.parent), sysconfig.get_path("stdlib"), "<")
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        elsewhere = frame.filename.startswith((own, "<")) or "site-packages" in frame.filename
-        if not elsewhere and not frame.filename.startswith(sys.base_prefix + "/lib"):
+        if not frame.filename.startswith(installed) and "site-packages" not in frame.filename:
             return f"{frame.filename}:{frame.lineno}"
     return ""
 
 
-def _missing(name: str, names: list[str], source: str) -> str:
-    if not name or not names:
-        return f"{source}: has no '{name}', and no network"
-    return unknown(name, dict.fromkeys(names), f"name in {source}")
+def _missing(name: str, module: ModuleType, source: str) -> str:
+    """What to say of a name that the module does not have: which of its own is near."""
+    from torch import nn
+
+    own = [
+        key
+        for key, value in vars(module).items()
+        if isinstance(value, nn.Module) or getattr(value, "__module__", "") == module.__name__
+    ]
+    return unknown(name, own, f"name in {source}") if own else f"{source}: has no '{name}', and no network"
 
 
 def _check_arguments(found: Any, place: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from neocog.cli.common import JsonOption, check_above, output, print_table, write_json
+from neocog.cli.common import JsonOption, check_file, output, print_table, write_json
 from neocog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -61,15 +61,14 @@ def summary(
 ) -> None:
     """Layers, shapes, parameters, memory, receptive fields and multiply-adds of a network."""
     file = output(json)
-    _check_svg(svg, overwrite)
+    if svg is not None:
+        check_file("--svg", svg, ".svg", overwrite=overwrite)
     more = 0.0  # for each region from outside
-    if ":" in model:
+    if ":" in model or model.endswith(".py"):
         for flag, value in (("--backbone", backbone), ("--size", size), ("--classes", classes)):
             if value is not None:
                 raise UsageError(f"{flag} is for our models; a network of your own takes --input")
         result = _of_given(model, shape)
-    elif model.endswith(".py"):
-        raise UsageError(f"{model}: say which network in it, as {model}:NAME")
     elif shape is not None:
         raise UsageError("--input is for a network of your own; our models take --size")
     else:
@@ -80,11 +79,12 @@ def summary(
     if svg is not None:
         _draw(result, model, svg)
         print(f"picture: {svg}", file=file)
-    write_json(asdict(result) | {"gflops": result.gflops, "gflops_a_region": more}, json)
+    totals = {"gflops": result.gflops, "gflops_a_region": more, "activation_bytes": result.activation_bytes}
+    write_json(asdict(result) | totals, json)
 
 
 def _of_ours(model: str, backbone: str | None, size: int | None, classes: int) -> tuple[Summary, float]:
-    """The summary of a model or backbone of ours, and the thousand million multiply-adds of another region."""
+    """The summary of a model or backbone of ours, and the G multiply-adds of one more region."""
     from neocog.defaults import BACKBONES
     from neocog.ops.summary import summarize
     from neocog.types import blank_batch
@@ -110,7 +110,7 @@ def _of_given(place: str, shape: str | None) -> Summary:
 
     network = given_network(place)
     sizes = _first_input(network, place) if shape is None else _shape(shape)
-    weight = next((weight for weight in network.parameters() if weight.is_floating_point()), torch.zeros(0))
+    weight = next((one for one in network.parameters() if one.dtype.is_floating_point), torch.zeros(0))
     written = ",".join(map(str, sizes))
     with user_code(place, f"with --input {written}"):
         return summarize(network, torch.zeros(1, *sizes, dtype=weight.dtype, device=weight.device))
@@ -154,11 +154,12 @@ def _print(result: Summary, model: str, file: TextIO) -> None:
     headings += [f"multiply-adds {operations}".strip(), "field / jump / start"]
     print_table(headings, rows, title=f"{model}, input {' x '.join(map(str, result.input[1:]))}", file=file)
     weights, outputs = result.parameter_bytes, result.activation_bytes
-    print(
-        f"{result.parameters:,} parameters of {_amount(weights, BINARY)}, "
-        f"{_amount(result.multiply_adds, DECIMAL)} multiply-adds, {_amount(outputs, BINARY)} of layer outputs",
-        file=file,
-    )
+    totals = [
+        f"{result.parameters:,} parameters ({_amount(weights, BINARY)})",
+        f"{_amount(result.multiply_adds, DECIMAL)} multiply-adds",
+        f"{_amount(outputs, BINARY)} of layer outputs",
+    ]
+    print(", ".join(totals), file=file)
 
 
 BINARY = {"MiB": 2**20, "KiB": 2**10, "B": 1}
@@ -174,19 +175,6 @@ def _unit(values: list[int], units: dict[str, int]) -> tuple[str, int]:
 def _amount(value: int, units: dict[str, int]) -> str:
     name, unit = _unit([value], units)
     return f"{value / unit:.4g} {name}".strip()
-
-
-def _check_svg(svg: Path | None, overwrite: bool) -> None:
-    """Raise UsageError unless `--svg` may be written."""
-    if svg is None:
-        return
-    if svg.suffix.lower() != ".svg":
-        raise UsageError(f"--svg {svg}: give a name that ends in .svg")
-    if svg.is_dir():
-        raise UsageError(f"--svg {svg}: is a folder, not a file")
-    check_above(svg)
-    if svg.exists() and not overwrite:
-        raise UsageError(f"--svg {svg}: exists already; give --overwrite or another name")
 
 
 def _draw(result: Summary, model: str, svg: Path) -> None:

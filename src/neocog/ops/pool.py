@@ -92,7 +92,7 @@ def _axes(maps: Tensor) -> int:
 
 def _each(name: str, value: Axes, axes: int, least: int) -> tuple[int, ...]:
     """An option as one number an axis. Raises ValueError for another length or a number below `least`."""
-    each = (value,) * axes if isinstance(value, int) else tuple(value)
+    each = tuple(value) if isinstance(value, Sequence) else (value,) * axes
     if len(each) != axes or any(not isinstance(one, int) or one < least for one in each):
         raise ValueError(f"{name} is {value}; give a whole number >= {least}, or one for each of {axes} axes")
     return each

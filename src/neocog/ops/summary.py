@@ -145,7 +145,7 @@ def _recording(module: nn.Module, tracer: Tracer, rows: list[Row]) -> Iterator[N
     try:
         yield
     except Exception as error:
-        if running is not None:
+        if running:
             error.add_note(f"in layer {running}")
         raise
     finally:

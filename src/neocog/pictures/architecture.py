@@ -45,7 +45,7 @@ class Block:
     reads: frozenset[int]  # the blocks that its input is made of; 0 is the image
 
     def lines(self, details: int) -> list[tuple[str, str]]:
-        """What stands under the volume, line by line, each with its class; `details` of them are of details."""
+        """What stands under the volume, line by line, each with its class; `details` of them are details."""
         more = [*self.details, *[""] * (details - len(self.details))]
         return [
             (self.name, "muted small"),
