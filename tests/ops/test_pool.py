@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from neocog.ops.arithmetic import conv_out, effective_kernel
 from neocog.ops.pool import max_pool, mean_pool, unpool
 
-TORCH = {
+TORCH: dict[int, Any] = {
     1: (F.max_pool1d, F.avg_pool1d, F.max_unpool1d),
     2: (F.max_pool2d, F.avg_pool2d, F.max_unpool2d),
     3: (F.max_pool3d, F.avg_pool3d, F.max_unpool3d),
@@ -155,7 +155,7 @@ MAPS = torch.zeros(1, 1, 6, 6)
         (lambda: max_pool(torch.zeros(1, 0, 6), 2), r"maps \(1, 0, 6\) are none of"),
         (lambda: max_pool(MAPS, (2, 2, 2)), "one for each of 2 axes"),
         (lambda: max_pool(MAPS, 0), "kernel is 0; give a whole number >= 1"),
-        (lambda: max_pool(MAPS, 2.0), r"kernel is 2\.0"),
+        (lambda: max_pool(MAPS, 2.0), r"kernel is 2\.0"),  # type: ignore[arg-type]
         (lambda: mean_pool(MAPS, 2, 0), "stride is 0"),
         (lambda: max_pool(MAPS, 2, 1, -1), "padding is -1; give a whole number >= 0"),
         (lambda: max_pool(MAPS, 2, dilation=0), "dilation is 0"),

@@ -95,7 +95,7 @@ def test_cellwise_layers_stand_with_the_one_before_them() -> None:
     assert conv.kind == "Conv 3×3"
     assert conv.details == ("stride 2", "pad 1", "dilation 2", "BatchNorm, ReLU, Flatten")
     assert (conv.parameters, conv.shape) == (8 * 28 + 16, (8, 7, 7))
-    assert (dense.kind, dense.role, dense.shape, dense.reads) == ("Linear", "fully connected", (4,), {1})
+    assert (dense.kind, dense.role, dense.shape, {*dense.reads}) == ("Linear", "fully connected", (4,), {1})
 
 
 def test_a_volume_grows_with_rows_columns_and_channels() -> None:

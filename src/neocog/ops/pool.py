@@ -58,7 +58,7 @@ def mean_pool(
     if not maps.is_floating_point():
         raise TypeError(f"maps are {maps.dtype}, and means need floating point")
     kernel, stride, padding, _ = _options(maps, kernel, stride, padding, 1, ceil_mode)
-    pooled: Tensor = _MEAN[maps.ndim - 2](maps, kernel, stride, padding, ceil_mode, count_include_pad)  # type: ignore[operator]
+    pooled: Tensor = _MEAN[maps.ndim - 2](maps, kernel, stride, padding, ceil_mode, count_include_pad)
     return pooled
 
 

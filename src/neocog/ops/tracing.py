@@ -146,8 +146,11 @@ def _window(operator: Any, args: Sequence[Any]) -> Window | None:
         return None
     many = len(kernel)
     wide = [axis for axis in range(many) if kernel[axis] > 1 or args[0].shape[axis - many] > 1]
-    each = [list(option) * (many // len(option)) for option in options]
-    return Window(*(tuple(option[axis] for axis in wide or range(many)) for option in each), transposed)
+    each = (list(option) * (many // len(option)) for option in options)
+    kernel, stride, padding, dilation = (
+        tuple(option[axis] for axis in wide or range(many)) for option in each
+    )
+    return Window(kernel, stride, padding, dilation, transposed)
 
 
 def _propagate(

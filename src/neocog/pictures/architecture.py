@@ -10,7 +10,8 @@ from itertools import groupby
 
 from neocog.ops.summary import Row, Summary
 from neocog.ops.tracing import IMAGE, Window
-from neocog.pictures.axes import SIZE, STYLE, heading
+from neocog.pictures import axes
+from neocog.pictures.axes import SIZE, heading
 from neocog.pictures.svg import Element, Point, document, group, line, path, rect, text, text_width, tip
 
 WIDTH = 1160
@@ -27,6 +28,9 @@ CAPTION = (
     "Height and depth of a volume: the logarithm of its rows and columns. Width: that of its channels. "
     "Below: output as channels × rows × columns, and parameters."
 )
+
+STYLE = axes.STYLE + ".chart .kind{font-weight:600}"
+"""CSS that the elements of a drawing need, in a document of class `chart`."""
 
 _SMALL, _LINE, _GAP, _LANE, _MARGIN = 11.5, 15.0, 18.0, 7.0, 16.0
 
@@ -90,15 +94,13 @@ def architecture(summary: Summary, title: str) -> str:
     parts.append(text(_MARGIN, height + 92, CAPTION, class_="muted small"))
     shown = f"{_times(summary.input[1:])} through {len(summary.rows)} layers; {totals}"
     label = f"Architecture of {title}: {shown}"
-    return document(
-        width + 2 * _MARGIN, height + 104, parts, label=label, style=STYLE + _STYLE, class_="chart"
-    )
+    return document(width + 2 * _MARGIN, height + 104, parts, label=label, style=STYLE, class_="chart")
 
 
 def drawing(summary: Summary, width: float = WIDTH) -> tuple[list[Element], float, float]:
     """The volumes with their labels and arrows, and the width and height that they take, in pixels.
 
-    They are to stand in a document with the style of the charts (`axes.STYLE`).
+    They are to stand in a document of class `chart` with `STYLE`.
     """
     blocks = fold(summary)
     elements: list[Element] = []
@@ -183,9 +185,6 @@ def _times(shape: Sequence[int], sign: str = " × ") -> str:
 
 def _log2(size: int) -> float:
     return math.log2(max(size, 1))
-
-
-_STYLE = ".chart .kind{font-weight:600}"
 
 
 def _text_width(content: str, class_: str) -> float:
