@@ -83,7 +83,8 @@ ONLY_IN = {
     "urllib.request": {"backbones/weights.py"},  # the one downloader
     "urllib.error": {"backbones/weights.py"},
     "http": {"backbones/weights.py"},
-    "importlib.import_module": {"__init__.py"},  # of the package: the public names
+    "importlib.import_module": {"__init__.py", "cli/given.py"},  # the public names; the user's own network
+    "importlib.util.spec_from_file_location": {"cli/given.py"},
 }
 """What only these files may import or call."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("kernels-and-density.md",)
+PAGES = ("kernels-and-density.md", "arithmetic.md")
 """Pages that promise it: their snippets need nothing that is not installed."""
 
 

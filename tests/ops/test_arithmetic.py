@@ -46,8 +46,9 @@ def test_pooling_has_the_size_torch_gives(size, kernel, stride, padding, dilatio
 @unhurried
 @given(st.integers(1, 20), small, small, st.integers(0, 5), small, st.integers(0, 5))
 def test_transposed_convolution_has_the_size_torch_gives(size, kernel, stride, padding, dilation, extra):
+    assume(extra < max(stride, dilation))
+    assume((size - 1) * stride + effective_kernel(kernel, dilation) + extra > 2 * padding)
     expected = transposed_out(size, kernel, stride, padding, dilation, extra)
-    assume(extra < max(stride, dilation) and expected >= 1)
     layer = nn.ConvTranspose1d(1, 1, kernel, stride, padding, extra, dilation=dilation, device="meta")
     assert layer(torch.empty(1, 1, size, device="meta")).shape[-1] == expected
 
@@ -71,6 +72,24 @@ def test_sizes_of_published_networks():
 def test_a_kernel_larger_than_the_image_is_refused():
     with pytest.raises(ValueError, match="kernel of 7 does not fit 4"):
         conv_out(4, 3, padding=1, dilation=3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: conv_out(0, 1), "size is 0"),
+        (lambda: conv_out(5, 0), "kernel is 0"),
+        (lambda: conv_out(5, 3, stride=0), "stride is 0"),
+        (lambda: conv_out(5, 3, padding=-1), "padding is -1"),
+        (lambda: effective_kernel(3, 0), "dilation is 0"),
+        (lambda: transposed_out(5, 3, output_padding=1), "below the stride or the dilation"),
+        (lambda: transposed_out(5, 3, padding=4), "leaves nothing of 7 cells"),
+        (lambda: conv_parameters(4, 6, 3, groups=4), "4 groups do not divide 4 channels and 6 filters"),
+    ],
+)
+def test_numbers_that_make_no_layer_are_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
 
 
 @given(st.integers(1, 30), st.sampled_from([1, 3, 5, 7]), small)
@@ -172,6 +191,7 @@ def test_the_lecture_example_of_shared_weights():
     pixels = units = 1000 * 1000
     assert dense_parameters(pixels, units, bias=False) == 10**12
     assert local_parameters(units, 10, bias=False) == 10**8
+    assert conv_parameters(1, 1, 10, bias=False) == 100  # for a map of 10^6 units
     assert conv_parameters(1, 100, 10, bias=False) == 10**4
 
 

@@ -12,6 +12,7 @@ from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.ops.arithmetic import Field
 from neocog.ops.summary import summarize
+from neocog.ops.tracing import Window
 from neocog.types import Batch, Frame, SampleKey
 
 PUBLISHED = [  # torchvision's own metadata: parameters, thousand million multiply-adds at 224 x 224
@@ -151,6 +152,55 @@ def test_no_field_where_cells_do_not_see_one_square_window(layer):
     assert summarize(nn.Sequential(layer), 8).rows[-1].field is None
 
 
+def test_fields_and_windows_have_one_to_three_axes():
+    line = nn.Sequential(nn.Conv1d(2, 4, 5, stride=2), nn.MaxPool1d(3, 2, 1), nn.AvgPool1d(2), nn.ReLU())
+    rows = summarize(line, torch.rand(1, 2, 40)).rows
+    assert [row.field for row in rows] == [Field(5, 2, 2), Field(9, 4, 2), Field(13, 8, 4), Field(13, 8, 4)]
+    assert [row.window and row.window.kernel for row in rows] == [(5,), (3,), (2,), None]
+    volume = nn.Sequential(nn.Conv3d(1, 2, 3, padding=1), nn.MaxPool3d(2), nn.AvgPool3d(2))
+    rows = summarize(volume, torch.rand(1, 1, 8, 8, 8)).rows
+    assert [row.field for row in rows] == [Field(3, 1, 0), Field(4, 2, 0.5), Field(6, 4, 1.5)]
+    assert rows[1].window == Window((2, 2, 2), (2, 2, 2), (0, 0, 0), (1, 1, 1))
+
+
+def test_windows_have_the_options_of_their_layers():
+    layers = nn.Sequential(
+        nn.Conv2d(3, 4, (3, 5), stride=(1, 2), padding=(2, 1), dilation=(2, 1)),
+        nn.LocalResponseNorm(3),
+        nn.MaxPool2d(3, 1, 1, dilation=2, ceil_mode=True),
+        nn.ConvTranspose2d(4, 2, 4, 2, 1),
+        nn.AdaptiveAvgPool2d(2),
+    )
+    assert [row.window for row in summarize(layers, 20).rows] == [
+        Window((3, 5), (1, 2), (2, 1), (2, 1)),
+        None,
+        Window((3, 3), (1, 1), (1, 1), (2, 2)),
+        Window((4, 4), (2, 2), (1, 1), (1, 1), transposed=True),
+        None,
+    ]
+
+
+def test_rows_say_what_they_read():
+    summary = summarize(Branches(), 32)
+    reads = {
+        row.name: {summary.rows[i].name if i >= 0 else "image" for i in row.reads} for row in summary.rows
+    }
+    assert reads == {
+        "wide": {"image"},
+        "narrow": {"image"},
+        "norm": {"wide", "narrow"},
+        "relu": {"norm"},
+        "pool": {"relu"},
+        "end": {"pool", "relu"},
+    }
+
+
+def test_an_error_names_the_layer():
+    with pytest.raises(RuntimeError) as caught:
+        summarize(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(5, 5, 3)), 20)
+    assert caught.value.__notes__ == ["in layer 1"]
+
+
 def test_the_module_is_left_as_it_was():
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Dropout())
     model[1].eval()
@@ -159,7 +209,7 @@ def test_the_module_is_left_as_it_was():
     summarize(model, images)
     assert [part.training for part in model.modules()] == [True, True, False, True]
     assert not any(part._forward_hooks or part._forward_pre_hooks for part in model.modules())
-    assert not hasattr(images, "_neocog_field")
+    assert not hasattr(images, "_neocog_trace")
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name])
 

@@ -29,6 +29,7 @@ from neocog.cli import (
     models,
     predict,
     proposals,
+    summary,
     train,
 )
 from neocog.data.files import printable
@@ -67,8 +68,8 @@ app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
 app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
 app.command("figures", epilog=figures.EXAMPLE)(figures.figures)
-app.command("models", epilog="Example: neocog models --json models.json")(models.models)
-app.command("summary", epilog=models.SUMMARY_EXAMPLE)(models.summary)
+app.command("models", epilog=models.EXAMPLE)(models.models)
+app.command("summary", epilog=summary.EXAMPLE)(summary.summary)
 app.add_typer(data.app, name="data")
 app.command("proposals", epilog=proposals.EXAMPLE)(proposals.proposals)
 app.command("convert-weights", epilog=convert.EXAMPLE)(convert.convert_weights)

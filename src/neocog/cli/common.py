@@ -192,12 +192,24 @@ def check_out(
     return out
 
 
-def check_above(out: Path) -> None:
+def check_file(flag: str, path: Path, suffix: str, *, overwrite: bool) -> None:
+    """Raise UsageError unless this flag's file, whose name ends in `suffix`, may be written."""
+    if path.suffix.lower() != suffix:
+        what = suffix.removeprefix(".").upper()
+        raise UsageError(f"{flag} {path}: the format is {what}; give a name that ends in {suffix}")
+    if path.is_dir():
+        raise UsageError(f"{flag} {path}: is a folder, not a file")
+    check_above(path, flag)
+    if os.path.lexists(path) and not overwrite:
+        raise UsageError(f"{flag} {path}: exists already; give --overwrite or another name")
+
+
+def check_above(out: Path, flag: str = "--out") -> None:
     """Raise UsageError where folders cannot be made down to an `--out`, because one above it is a file."""
     # As given, not absolute: folders above the current one may be closed to us.
     there = next((folder for folder in out.parents if folder.exists()), Path())
     if not there.is_dir():
-        raise UsageError(f"--out {out}: cannot be made ({there} is a file)")
+        raise UsageError(f"{flag} {out}: cannot be made ({there} is a file)")
 
 
 def _check_removal(out: Path, overwrite: bool, reads: Iterable[str | Path]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
-from neocog.cli.common import JsonOption, check_above, output, write_json
+from neocog.cli.common import JsonOption, check_file, output, write_json
 from neocog.errors import UsageError
 from neocog.files import make_folder, write_atomic
 
@@ -156,15 +156,9 @@ def _tell(record: dict[str, Any], pixels: np.ndarray, drawn: np.ndarray, file: T
 
 def _check_out(out: Path, image: Path, overwrite: bool) -> None:
     """Raise UsageError unless `--out` may be written."""
-    if out.suffix.lower() != ".png":
-        raise UsageError(f"--out {out}: a PNG is written; give a name that ends in .png")
-    if out.is_dir():
-        raise UsageError(f"--out {out}: is a folder, not a file")
     if os.path.realpath(out) == os.path.realpath(image):
         raise UsageError(f"--out {out}: is to be read; give another name")
-    check_above(out)
-    if os.path.lexists(out) and not overwrite:
-        raise UsageError(f"--out {out}: exists already; give --overwrite or another name")
+    check_file("--out", out, ".png", overwrite=overwrite)
 
 
 def _save(drawn: np.ndarray, out: Path) -> None:

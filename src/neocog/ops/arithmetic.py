@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 def effective_kernel(kernel: int, dilation: int = 1) -> int:
     """Cells from the first to the last tap of a dilated kernel, both included."""
+    _positive(kernel=kernel, dilation=dilation)
     return dilation * (kernel - 1) + 1
 
 
@@ -19,8 +20,11 @@ def conv_out(
     """Outputs of a convolution or pooling over `size` cells with `padding` zeros on both sides.
 
     `ceil_mode` rounds up, as pooling in Caffe does, but never starts a window beyond the padding's end.
-    Raises ValueError when not even one window fits.
+    Raises ValueError for numbers below 1 (padding: below 0) and when not even one window fits.
     """
+    _positive(size=size, stride=stride)
+    if padding < 0:
+        raise ValueError(f"padding is {padding}; it must be 0 or more")
     room = size + 2 * padding - effective_kernel(kernel, dilation)
     if room < 0:
         raise ValueError(
@@ -34,8 +38,22 @@ def conv_out(
 def transposed_out(
     size: int, kernel: int, stride: int = 1, padding: int = 0, dilation: int = 1, output_padding: int = 0
 ) -> int:
-    """Outputs of a transposed convolution, which undoes the size (not the values) of a convolution."""
-    return (size - 1) * stride - 2 * padding + effective_kernel(kernel, dilation) + output_padding
+    """Outputs of a transposed convolution, which undoes the size (not the values) of a convolution.
+
+    Strided convolutions of several sizes have the same output; `output_padding` tells which one to return to.
+    Raises ValueError for numbers below 1 (paddings: below 0), for an `output_padding` that is not below the
+    stride or the dilation, and where nothing is left.
+    """
+    _positive(size=size, stride=stride)
+    if padding < 0 or not 0 <= output_padding < max(stride, dilation):
+        raise ValueError(
+            f"padding is {padding} and output_padding {output_padding}; the first must be 0 or more, the "
+            f"second from 0 to below the stride or the dilation ({max(stride, dilation)})"
+        )
+    out = (size - 1) * stride - 2 * padding + effective_kernel(kernel, dilation) + output_padding
+    if out < 1:
+        raise ValueError(f"a padding of {padding} leaves nothing of {out + 2 * padding} cells")
+    return out
 
 
 def same_padding(kernel: int, dilation: int = 1) -> int:
@@ -91,5 +109,17 @@ def local_parameters(outputs: int, kernel: int, channels: int = 1, bias: bool = 
 
 
 def conv_parameters(channels: int, filters: int, kernel: int, groups: int = 1, bias: bool = True) -> int:
-    """Weights of a convolution: each filter is shared by all positions, whatever the size of the image."""
+    """Weights of a convolution: each filter is shared by all positions, whatever the size of the image.
+
+    Raises ValueError where `groups` does not divide both channels and filters.
+    """
+    if channels % groups or filters % groups:
+        raise ValueError(f"{groups} groups do not divide {channels} channels and {filters} filters")
     return filters * (kernel * kernel * (channels // groups) + bias)
+
+
+def _positive(**numbers: int) -> None:
+    """Raise ValueError, with its name, for a number below 1."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise ValueError(f"{name} is {value}; it must be 1 or more")
