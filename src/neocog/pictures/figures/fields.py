@@ -8,7 +8,7 @@ from neocog.ops.arithmetic import Field, effective_kernel
 from neocog.ops.filter import filter_image
 from neocog.pictures.figure import Still
 from neocog.pictures.shapes import cells, note, window
-from neocog.pictures.svg import Element, circle, line, text
+from neocog.pictures.svg import Element, circle, path, text
 
 _WIDTH = 720.0
 _STACK = (1, 2, 4)
@@ -41,11 +41,11 @@ def dilation() -> Still:
     sizes = [field.size for field in fields]
     alt = (
         "Three grids show the nine cells that one output sees at dilation 1, 2 and 3, over "
-        f"{', '.join(f'{span} by {span}' for span in spans)} cells. Below, three layers with dilations 1, 2 and 4: one "
-        f"output sees {sizes[1]} cells after the first, {sizes[2]} after two and {sizes[3]} after all."
+        f"{', '.join(f'{span} by {span}' for span in spans)} cells. Below, three layers with dilations 1, 2 "
+        f"and 4: an output sees {sizes[1]} cells after the first, {sizes[2]} after two, {sizes[3]} after all."
     )
     values = {"seen": np.stack(seen), "spans": np.array(spans), "sizes": np.array(sizes)}
-    return Still("dilation", alt, _WIDTH, 570, children, values)
+    return Still("dilation", alt, _WIDTH, 536, children, values)
 
 
 def _tree(fields: list[Field], y: float) -> list[Element]:
@@ -71,6 +71,6 @@ def _tree(fields: list[Field], y: float) -> list[Element]:
                     other = i + tap * _STACK[level - 1]
                     below.add(other)
                     ends = (left + i * pitch, at), (left + other * pitch, at + rise)
-                    lines.append(line(*ends, style="stroke:var(--accent)", opacity=0.5))
+                    lines.append(ends)
             active = below
-    return [*parts, *lines, *dots]
+    return [*parts, path(lines, style="stroke:var(--accent);fill:none", opacity=0.5), *dots]

@@ -1,4 +1,4 @@
-"""The convolution integral in motion: one function stands, the other slides mirrored, the area is the result."""
+"""The convolution integral in motion: one function stands, the other slides over it, mirrored."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ def integral_squares() -> Moving:
 
 
 def integral_exponential() -> Moving:
-    """A decay slides, mirrored, over a unit square: the result rises as long as the square lasts, then falls."""
+    """A decay slides, mirrored, over a unit square: the result rises while that lasts, then falls."""
     return _in_motion(
         "integral-exponential",
         (box(centre=0.5), exponential(1)),
         (-0.5, 4.15),
         pause=1.6,
-        alt="An exponential decay, mirrored so that it rises up to t, slides over a square from 0 to 1. Below, "
-        "the area of their product is drawn over t: it rises from 0 until t = 1, ever less steeply, and "
-        "then decays.",
+        alt="An exponential decay, mirrored so that it rises up to t, slides over a square from 0 to 1. "
+        "Below, the area of their product is drawn over t: it rises from 0 until t = 1, ever less steeply, "
+        "and then decays.",
         shape="as a capacitor charges under a pulse, and discharges",
     )
 
@@ -52,7 +52,7 @@ def _in_motion(
     alt: str,
     shape: str,
 ) -> Moving:
-    """The integral for t from one end of the span to the other; then all of the result, and t at the pause."""
+    """t goes from one end of the span to the other; then all of the result is seen, and t at the pause."""
     f, g = functions
     shifts = np.append(np.linspace(*span, _STEPS), pause)
     t = np.union1d(np.linspace(*span, 16 * (_STEPS - 1) + 1), shifts)
@@ -63,7 +63,7 @@ def _in_motion(
         "f stands, g slides", tau, Axis("", lower=0, upper=1.2), (0, 16), x_title="τ", height=150
     )
     lower, below = stage(
-        "the area under their product", tau, Axis("", lower=0, upper=1.2), (0, 252), x_title="t", height=150
+        "The area under their product", tau, Axis("", lower=0, upper=1.2), (0, 252), x_title="t", height=150
     )
     background = [upper, lower, *_legend()]
     frames, captions = [], []

@@ -35,46 +35,39 @@ def credit(name: str, y: float) -> Element:
 
 def laplacian_photograph() -> Still:
     """Both Laplacians of a photograph: flat parts give nothing, edges give a pair of lines."""
-    picture = photograph("china.jpg", 232)
+    picture = photograph("china.jpg", 384)[9:163, 18:250]
     grey = np.asarray(Image.fromarray(picture).convert("L"))
-    names = ("laplacian", "laplacian-4")
-    kernels = {name: read_kernel(name) for name in names}
-    answers = {name: filter_image(grey, kernels[name]) for name in names}
+    kernels = {name: read_kernel(name) for name in ("laplacian", "laplacian-4")}
+    answers = {name: filter_image(grey, kernel) for name, kernel in kernels.items()}
     wide, top = 348.0, 26.0
-    high = wide * picture.shape[0] / picture.shape[1]
-    right, below = _WIDTH - wide, top + high + 36
+    high = wide * len(picture) / picture.shape[1]
+    right, below = _WIDTH - wide, top + high + 46
     children: list[Element] = [
-        text(0, 16, "The photograph", class_="title"),
+        text(0, 16, "A photograph", class_="title"),
         pixels(0, top, wide, high, picture, smooth=True, jpeg=True),
-    ]
-    for i, (name, kernel) in enumerate(kernels.items()):
-        x, y = (right, 0.0) if i == 0 else (0.0, below - top)
-        answer = answers[name]
-        children += [
-            text(
-                x, y + 16, "Laplacian, 8 neighbours" if i == 0 else "Laplacian, 4 neighbours", class_="title"
-            ),
-            _map(answer, x, y + top, wide),
-            cells(kernel, right + 4 + i * 134, below + 6, side=36, signed=True, limit=8),
-        ]
-    children += [
-        text(right + 4, below - 10, "8 neighbours", class_="muted"),
-        text(right + 138, below - 10, "4 neighbours", class_="muted"),
+        credit("china.jpg", top + high + 16),
         note(
             right,
-            below + 150,
-            "The weights of a kernel add up to 0:",
-            "where the picture is even, so does the answer.",
-            "Blue: brighter than its neighbours; orange: darker.",
+            top + high - 56,
+            "The weights of each add up to 0: where a picture",
+            "is even, the answer is 0. Blue: brighter than the",
+            "pixels around, orange: darker.",
         ),
-        credit("china.jpg", below + high + 20),
     ]
+    for i, (name, kernel) in enumerate(kernels.items()):
+        x, title = i * right, f"Laplacian of {(8, 4)[i]} neighbours"
+        children += [
+            text(right + i * 180, 16, f"{(8, 4)[i]} neighbours", class_="title"),
+            cells(kernel, right + 1 + i * 180, top + 1, side=42, signed=True, limit=8),
+            text(x, below, title, class_="title"),
+            _map(answers[name], x, below + 10, wide),
+        ]
     alt = (
-        "A photograph of a pagoda above a lake, and its convolutions with two Laplacian kernels. Sky and water "
-        "vanish; roofs, windows and leaves remain as pairs of bright and dark lines."
+        "A photograph of a pagoda under the sky, and its convolutions with two Laplacian kernels. Sky and "
+        "water vanish; roofs, windows and railings remain as pairs of bright and dark lines."
     )
     values = {"grey": grey, **answers}
-    return Still("laplacian-photograph", alt, _WIDTH, below + high + 26, children, values)
+    return Still("laplacian-photograph", alt, _WIDTH, below + 10 + high, children, values)
 
 
 def _map(values: np.ndarray, x: float, y: float, wide: float) -> Element:
@@ -88,7 +81,7 @@ def sobel_close_up() -> Still:
     """Eight by eight pixels across an edge, their slopes in x and y, and how steep they are."""
     picture = photograph("china.jpg", 240)
     grey = np.asarray(Image.fromarray(picture).convert("L")).astype(int)
-    row, column, count = 26, 92, 8
+    row, column, count = 26, 82, 8
     crop = grey[row : row + count, column : column + count]
     kernels = [read_kernel(name) for name in ("sobel-x", "sobel-y")]
     slopes = [filter_image(crop, kernel, padding="none") for kernel in kernels]
@@ -110,16 +103,16 @@ def sobel_close_up() -> Still:
         window(*at, count, count, side=scale),
         cells(crop, x_crop, top, side=side, limit=255, grey=True),
     ]
-    pitch, limit = 243.0, float(steep.max())
+    pitch, limit = 251.0, float(steep.max())
     for i, (title, kernel, answer) in enumerate(
-        (("brighter to the right", kernels[0], slopes[0]), ("brighter downwards", kernels[1], slopes[1]))
+        (("to the right", kernels[0], slopes[0]), ("downwards", kernels[1], slopes[1]))
     ):
         x = 1 + i * pitch
         children += [
             text(x, below, f"sobel-{'xy'[i]}", class_="title"),
             cells(kernel, x, below + 12, side=24, signed=True),
-            note(x + 86, below + 46, *title.rsplit(" ", 1)),
-            cells(answer, x, below + 100, side=39, limit=limit, signed=True),
+            note(x + 86, below + 46, "brighter", title),
+            cells(answer, x, below + 100, side=36, limit=limit, signed=True),
         ]
     children += [
         text(1 + 2 * pitch, below, "magnitude", class_="title"),
@@ -130,14 +123,15 @@ def sobel_close_up() -> Still:
             "how steep the edge is,",
             "whatever its direction",
         ),
-        cells(steep, 1 + 2 * pitch, below + 100, side=39, limit=limit),
+        cells(steep, 1 + 2 * pitch, below + 100, side=36, limit=limit),
     ]
     alt = (
-        "Part of a photograph as eight by eight grey levels across the edge of a roof against the sky. Under it the "
-        "answers of the two Sobel kernels and the root of the sum of their squares: large along the edge, small beside it."
+        "Part of a photograph as eight by eight grey levels across the edge of a roof against the sky. Under "
+        "it the answers of the two Sobel kernels and the root of the sum of their squares: large along the "
+        "edge, small beside it."
     )
     values = {"crop": crop, "x": slopes[0], "y": slopes[1], "magnitude": steep}
-    return Still("sobel-close-up", alt, _WIDTH, below + 100 + 6 * 39 + 2, children, values)
+    return Still("sobel-close-up", alt, _WIDTH, below + 100 + 6 * 36 + 2, children, values)
 
 
 def edges_as_sparsity() -> Still:
@@ -160,23 +154,23 @@ def edges_as_sparsity() -> Still:
     ]
     shares = []
     bins = np.linspace(0, 1, 21)
-    for x, title, values in ((0.0, "grey levels", grey), (right, "strengths of edges", strength)):
+    plots = ((0.0, "grey levels", "white", grey), (right, "edge values", "the strongest", strength))
+    for x, title, largest, values in plots:
         share = float((values < near).mean())
-        heights = np.histogram(values, bins)[0] / values.size
         drawn, plot = stage(
-            f"{100 * share:.0f} % of the {title} are under {near:g}",
+            f"{100 * share:.0f} % of {title} are under {near:g}",
             bins,
             Axis("", lower=0, upper=1),
             (x, below),
-            x_title="share of the largest",
+            x_title=f"value (1: {largest})",
             width=wide,
             height=120,
         )
-        children.append(drawn)
-        for left, end, height in zip(bins, bins[1:], heights, strict=False):
-            children.append(
-                bar(plot, left, end, height, "var(--accent)" if end <= near + 1e-9 else "var(--quiet)")
-            )
+        children += [drawn, note(plot.x.end, plot.y.end + 14, "share of all pixels", anchor="end")]
+        heights = np.histogram(values, bins)[0] / values.size
+        for i, height in enumerate(heights):
+            colour = "var(--quiet)" if i else "var(--accent)"
+            children.append(bar(plot, bins[i], bins[i + 1], height, colour))
         shares.append(share)
     alt = (
         "A photograph of a flower, its edge map, and a histogram of each. The grey levels are spread over "
@@ -198,8 +192,8 @@ def six_filters() -> Still:
     children: list[Element] = [
         text(x_picture, 16, "picture: 32 x 32 x 3", class_="title"),
         pixels(x_picture, 26, large, large, np.uint8(picture * 255 + 0.5)),
-        note(0, 44, "A filter of 5 x 5 x 3 weights lies on", "5 x 5 pixels and all three colours:"),
-        note(0, 80, "75 products, added up to one number."),
+        note(0, 100, "A filter of 5 x 5 x 3 weights", "lies on 5 x 5 pixels in all three"),
+        note(0, 136, "colours: 75 products, added", "up to one number."),
         note(
             480,
             44,
@@ -219,9 +213,9 @@ def six_filters() -> Still:
             text(middle, y_map + side + 18, _FILTERS[i], text_anchor="middle", class_="small muted"),
         ]
     alt = (
-        "A flower as a picture of 32 by 32 pixels in three colours. Arrows lead to six filters of 5 by 5 by 3 weights "
-        f"and on to six maps of {count} by {count}: of upright, level and slanted edges, of spots, of red against green "
-        "and of yellow against blue."
+        "A flower as a picture of 32 by 32 pixels in three colours. Arrows lead to six filters of 5 by 5 by "
+        f"3 weights and on to six maps of {count} by {count}: of upright, level and slanted edges, of spots, "
+        "of red against green and of yellow against blue."
     )
     values = {"picture": picture, "filters": filters, "maps": maps, "count": np.array(count)}
     return Still("six-filters", alt, _WIDTH, y_map + side + 26, children, values)

@@ -39,8 +39,6 @@ FIGURES = {
         Entry(fields.dilation, "what a kernel sees at dilation 1, 2, 3, and stacked"),
         Entry(photographs.six_filters, "a 32x32x3 picture under six filters"),
         Entry(sliding.two_maps, "two filters scan a picture to two maps"),
-        Entry(
-            photographs.edges_as_sparsity, "a photograph and how few of its edge map's values are not zero"
-        ),
+        Entry(photographs.edges_as_sparsity, "nearly all of a photograph's edge map is close to zero"),
     )
 }

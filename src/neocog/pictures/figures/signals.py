@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -13,8 +12,8 @@ from neocog.ops.kde import kernel_density
 from neocog.pictures.axes import Axis, Plot, fit_scale, frame
 from neocog.pictures.charts import Curve, curve_line
 from neocog.pictures.figure import Still
-from neocog.pictures.shapes import note, number
-from neocog.pictures.svg import Element, circle, group, line, path, rect, text
+from neocog.pictures.shapes import note
+from neocog.pictures.svg import Element, Point, circle, group, line, path, rect, text
 
 _WIDTH, _LEFT, _HIGH = 720.0, 44.0, 130.0
 
@@ -113,8 +112,8 @@ def pulse_derivative() -> Still:
     parts = [
         panel("A pulse f", [(Curve("", place, pulse), "var(--ink)")], 16, lower=0, upper=1.2, width=390)[0],
         kernels,
-        text(plot.x(0.28), plot.y(0.8), "g"),
-        text(plot.x(0.75), plot.y(-1.1), "g'", style=f"fill:{accent}"),
+        text(plot.x(0.55), plot.y(0.62), "g"),
+        text(plot.x(0.95), plot.y(-1.0), "g'", style=f"fill:{accent}"),
         panel("f * g: smooth", [(Curve("", place, smooth), "var(--ink)")], 216, lower=0, upper=1.2)[0],
     ]
     last, plot = panel("f * g': its derivative", [(Curve("", place, derivative), accent)], 416)
@@ -125,13 +124,12 @@ def pulse_derivative() -> Still:
             circle(plot.point(x, y), 2.6, style="fill:var(--surface);stroke:var(--ink)")
             for x, y in zip(place[dots], quotient[dots], strict=True)
         ),
-        circle((424, 412), 2.6, style="fill:var(--surface);stroke:var(--ink)"),
-        note(_WIDTH - 16, 416, "difference quotients of f * g, for comparison", anchor="end"),
+        note(_WIDTH - 16, 416, "dots: difference quotients of f * g", anchor="end"),
     ]
     alt = (
-        "A pulse with upright edges; a bell and the bell's derivative; the pulse convolved with the bell, whose edges "
-        "are smooth; and the pulse convolved with the bell's derivative. The last goes through the difference "
-        "quotients of the smooth pulse: up at its rising edge, down at its falling one."
+        "A pulse with upright edges; a bell and the bell's derivative; the pulse convolved with the bell, "
+        "whose edges are smooth; and the pulse convolved with the bell's derivative, which goes through the "
+        "difference quotients of the smooth pulse: up at its rising edge, down at its falling one."
     )
     values = {
         "place": place,
@@ -147,59 +145,53 @@ def density() -> Still:
     """Kernel density estimation: one spike a sample, convolved with a kernel; and the samples' histogram."""
     draw = np.random.default_rng(5)
     samples = np.concatenate([draw.normal(-1.6, 0.5, 25), draw.normal(1.2, 0.9, 45)])
-    estimate = kernel_density(samples, bandwidth="silverman")
-    width = math.sqrt(float(estimate.covariance[0, 0]))
-    (grid,) = estimate.axes
-    place, step = np.linspace(-5, 5, 401, retstep=True)
-    edges = np.append(place, place[-1] + step) - step / 2
-    spikes = np.histogram(samples, edges)[0] / len(samples)
-    kernel = gaussian(width)(place)
+    bandwidth, step = 0.4, 0.025
+    place = np.arange(-200, 201) * step
+    estimate = kernel_density(samples, bandwidth=bandwidth).at(place)
+    spikes = np.histogram(samples, np.append(place, place[-1] + step) - step / 2)[0] / len(samples)
+    kernel = gaussian(bandwidth)(place)
     summed = convolve(spikes, kernel, "same")
-    bars, ends = np.histogram(samples, np.arange(-4.0, 4.5, 0.5), density=True)
-    wide, right = 348.0, 372.0
-    counts, plot = stage("One spike a sample", place, Axis("", lower=0), (0, 16), values=spikes, width=wide)
-    parts = [counts]
-    parts += [
-        line(plot.point(x, 0), plot.point(x, y), style="stroke:var(--ink)", stroke_width=1.2)
-        for x, y in zip(place, spikes, strict=True)
-        if y
-    ]
-    bell, _ = panel(
-        f"Kernel: a bell, bandwidth {number(width, 2)}",
-        [(Curve("", place, kernel), "var(--ink)")],
-        16,
-        x=right,
+    ends = np.arange(-5.0, 5.5, 0.5)
+    bars = np.histogram(samples, ends, density=True)[0]
+    wide, right, below = 348.0, 372.0, 216.0
+    counts, plot = stage(
+        f"One spike a sample, 1/{len(samples)} high",
+        place,
+        Axis("", lower=0),
+        (0, 16),
+        values=spikes,
         width=wide,
-        lower=0,
     )
-    high = max(bars.max(), summed.max())
-    shown, plot = stage(
-        "Their convolution: the density", place, Axis("", lower=0), (0, 216), values=[high], width=wide
-    )
-    histogram, beside = stage(
-        "A histogram of the same samples", place, Axis("", lower=0), (right, 216), values=[high], width=wide
-    )
-    inside = (grid > place[0]) & (grid < place[-1])
-    curve = Curve("", grid[inside], estimate.values[inside])
-    under = [plot.point(place[0], 0), *map(plot.point, curve.x, curve.y), plot.point(place[-1], 0)]
+    parts = [counts]
+    for x, y in zip(place, spikes, strict=True):
+        if y:
+            parts.append(
+                line(plot.point(x, 0), plot.point(x, y), style="stroke:var(--ink)", stroke_width=1.2)
+            )
+    bell = Curve("", place, kernel)
+    kernel_drawn, _ = panel("A bell, the kernel", [(bell, "var(--ink)")], 16, x=right, width=wide, lower=0)
+    axis = Axis("", lower=0, upper=max(bars.max(), summed.max()))
+    shown, plot = stage("Their convolution: the density", place, axis, (0, below), width=wide)
+    histogram, beside = stage("A histogram of the same samples", place, axis, (right, below), width=wide)
+    under = [plot.point(place[0], 0), *map(plot.point, place, summed), plot.point(place[-1], 0)]
     parts += [
-        bell,
+        kernel_drawn,
         shown,
         path([under], closed=True, style="fill:var(--accent)", opacity=0.15),
-        curve_line(plot, curve, "var(--accent)"),
+        curve_line(plot, Curve("", place, estimate), "var(--accent)"),
         histogram,
-        *(bar(beside, *one) for one in zip(ends, ends[1:], bars, strict=False)),
+        *(bar(beside, *one) for one in zip(ends, ends[1:], bars, strict=False) if one[2]),
     ]
     alt = (
-        f"{len(samples)} samples as spikes on a line, in two heaps; a bell, the kernel; their convolution, a smooth density "
-        "with two humps; and beside it a histogram of the same samples, in steps."
+        f"{len(samples)} samples as spikes on a line, in two heaps; a bell, the kernel; their convolution, a "
+        "smooth density with two humps; and beside it a histogram of the same samples, in steps."
     )
     values = {
         "samples": samples,
         "spikes": spikes,
         "place": place,
         "convolution": summed,
-        "density": estimate.at(place),
+        "density": estimate,
         "histogram": bars,
     }
     return Still("density", alt, _WIDTH, 392, parts, values)

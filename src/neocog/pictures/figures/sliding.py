@@ -9,7 +9,7 @@ from neocog.ops.convolve import convolve, correlate
 from neocog.ops.kernels import read_kernel
 from neocog.pictures.figure import Moving, Still
 from neocog.pictures.shapes import CELL, arrow, cells, note, number, window
-from neocog.pictures.svg import Element, line, path, text
+from neocog.pictures.svg import Element, Point, line, path, text
 
 BINARY = np.array([[1, 1, 1, 0, 0], [0, 1, 1, 1, 0], [0, 0, 1, 1, 1], [0, 0, 1, 1, 0], [0, 1, 1, 0, 0]])
 DIAGONAL = np.array([[1, 0, 1], [0, 1, 0], [1, 0, 1]])
@@ -58,44 +58,46 @@ def one_step() -> Still:
     """One output of a convolution: nine pixels times nine weights, added up."""
     picture, kernel = _digit(12), read_kernel("sobel-x")
     result = convolve(picture, kernel, "valid")
-    row, column = 2, 1
+    row, column = 5, 2
     flipped = kernel[::-1, ::-1]
     seen = picture[row : row + 3, column : column + 3]
     small, top, x_result = 27.0, 32.0, 720 - 6 * 27 - 1.0
+    y_result, y_products, pitch = top + 2 * small, top + 8 * small + 56, 3 * CELL + 44
     at = 1 + column * small, top + row * small  # of the window
-    x_products, y_products, pitch = 1.0, top + 8 * small + 62, 3 * CELL + 44
-    end = x_result + (column + 0.5) * small, top + small + (row + 1) * small
-    rows: list[Element] = []
-    for i, (title, shown, sign) in enumerate(
-        (("nine pixels", seen, "×"), ("kernel, flipped", flipped, "="), ("products", seen * flipped, ""))
-    ):
-        x = x_products + i * pitch
-        rows += [
-            text(x, y_products - 12, title),
-            cells(shown, x, y_products, limit=16 if i != 1 else 2, signed=i > 0),
+    goal = x_result + column * small, y_result + row * small
+    children: list[Element] = [
+        text(0, 16, "picture, 8 x 8", class_="title"),
+        text(x_result, y_result - 16, "result, 6 x 6", class_="title"),
+        cells(picture, 1, top, side=small, limit=16),
+        cells(result, x_result, y_result, side=small, limit=64, signed=True),
+        *_lens((at[0], at[1] + 3 * small), 3 * small, (1, y_products), 3 * CELL),
+        window(*at, 3, 3, side=small),
+        window(*goal, 1, 1, side=small),
+    ]
+    steps = (("nine pixels", seen, "×"), ("kernel, flipped", flipped, "="), ("products", seen * flipped, ""))
+    for i, (title, shown, sign) in enumerate(steps):
+        x = 1 + i * pitch
+        children += [
+            note(x, y_products + 3 * CELL + 20, title),
+            cells(shown, x, y_products, limit=2 if i == 1 else 16, signed=i > 0),
             text(x + 3 * CELL + 22, y_products + 1.65 * CELL, sign, text_anchor="middle", class_="title"),
         ]
-    total = number(float(result[row, column]), 0)
-    x_sum = x_products + 3 * pitch
-    children = [
-        text(0, 16, "picture, 8 x 8", class_="title"),
-        text(x_result, 16 + small, "result, 6 x 6", class_="title"),
-        cells(picture, 1, top, side=small, limit=16),
-        cells(result, x_result, top + small, side=small, limit=64, signed=True),
-        *_lens(at, (x_products, y_products), small),
-        window(*at, 3, 3, side=small),
-        *rows,
-        window(x_products, y_products, 3, 3),
-        text(x_sum - 16, y_products + 1.65 * CELL, f"sum = {total}", class_="title"),
-        arrow((end[0], y_products + 1.2 * CELL), (end[0], end[1] + 4), colour="var(--accent)"),
-        window(x_result + column * small, top + small + row * small, 1, 1, side=small),
+    total, middle = number(float(result[row, column]), 0), goal[0] + small / 2
+    level = y_products + 1.5 * CELL
+    children += [
+        window(1, y_products, 3, 3),
+        arrow((3 * pitch - 34, level), (middle - 52, level), colour="var(--accent)"),
+        note((3 * pitch + middle - 86) / 2, level - 10, "added up", anchor="middle"),
+        text(middle, level + 5, f"sum = {total}", class_="title", text_anchor="middle"),
+        arrow((middle, level - 16), (middle, goal[1] + small + 5), colour="var(--accent)"),
     ]
     alt = (
-        "A window of three by three pixels of a handwritten digit, enlarged: each pixel is multiplied by the weight "
-        f"that lies on it, the nine products are added, and the sum, {total}, is written into one cell of the result."
+        "A window of three by three pixels of a handwritten digit, enlarged: each pixel is multiplied by "
+        f"the weight that lies on it, the nine products are added, and the sum, {total}, is written into one "
+        "cell of the result."
     )
     values = {"picture": picture, "kernel": kernel, "result": result}
-    return Still("one-step", alt, 720, y_products + 3 * CELL + 6, children, values)
+    return Still("one-step", alt, 720, y_products + 3 * CELL + 26, children, values)
 
 
 def _digit(index: int) -> np.ndarray:
@@ -106,13 +108,10 @@ def _digit(index: int) -> np.ndarray:
     return digit
 
 
-def _lens(start: tuple[float, float], end: tuple[float, float], side: float) -> list[Element]:
-    """Lines from the lower corners of a window of 3 x 3 cells to the upper ones of what enlarges it."""
-    corners = ((start[0], end[0]), (start[0] + 3 * side, end[0] + 3 * CELL))
-    return [
-        line((x, start[1] + 3 * side), (u, end[1]), style="stroke:var(--accent)", opacity=0.5)
-        for x, u in corners
-    ]
+def _lens(start: Point, narrow: float, end: Point, wide: float) -> list[Element]:
+    """Lines from the ends of a narrow side to those of a wide one, which enlarges it."""
+    ends = [(start, end), ((start[0] + narrow, start[1]), (end[0] + wide, end[1]))]
+    return [line(*one, style="stroke:var(--accent)", opacity=0.6) for one in ends]
 
 
 def stride_and_padding() -> Moving:
@@ -121,11 +120,12 @@ def stride_and_padding() -> Moving:
     padded = np.pad(BINARY, padding)
     result = correlate(padded, DIAGONAL, "valid")[::stride, ::stride]
     count = conv_out(len(BINARY), len(DIAGONAL), stride, padding)
+    said_count = f"(5 + 2·{padding} − 3) / {stride} + 1 = {count}"
     top, x_kernel, x_result = 44.0, 8.2 * CELL, 12.8 * CELL
     background: list[Element] = [
         text(0, 24, "picture, 5 x 5, padding 1", class_="title"),
-        text(x_kernel, 24 + 1.5 * CELL, "kernel, 3 x 3", class_="title"),
-        text(x_result, 24 + 1.5 * CELL, f"result, {count} x {count}", class_="title"),
+        text(x_kernel, top + 2 * CELL - 14, "kernel, 3 x 3", class_="title"),
+        text(x_result, top + 2 * CELL - 14, f"result, {count} x {count}", class_="title"),
         cells(padded, 1, top, hidden=np.ones_like(padded)),
         *(
             text(1 + (x + 0.5) * CELL, top + (y + 0.65) * CELL, "0", text_anchor="middle", class_="muted")
@@ -136,6 +136,7 @@ def stride_and_padding() -> Moving:
         cells(BINARY, 1 + CELL, top + CELL, limit=2),
         cells(DIAGONAL, x_kernel, top + 2 * CELL, limit=2),
         arrow((x_kernel + 3.3 * CELL, top + 3.5 * CELL), (x_result - 0.3 * CELL, top + 3.5 * CELL)),
+        note(x_kernel, top + 6 * CELL, said_count, "places along each axis"),
     ]
     frames, captions = [], []
     for step, (row, column) in enumerate(np.ndindex(result.shape)):
@@ -152,8 +153,8 @@ def stride_and_padding() -> Moving:
         )
         captions.append(f"Row {row + 1}, column {column + 1}, each step two cells: {said}.")
     alt = (
-        "A window of three by three cells moves in steps of two over a picture of five by five cells with a ring of "
-        f"zeros around it. Nine sums are written into the result, whose rows are {result.tolist()}."
+        "A window of three by three cells moves in steps of two over a picture of five by five cells with a "
+        f"ring of zeros around it. Nine sums are written into the result, whose rows are {result.tolist()}."
     )
     values = {"picture": BINARY, "kernel": DIAGONAL, "result": result, "count": np.array(count)}
     height = top + 7 * CELL + 44
@@ -171,7 +172,7 @@ def stride_and_padding() -> Moving:
 
 
 def two_maps() -> Moving:
-    """Two filters scan one picture at once; each writes a map of its own, with the same nine weights everywhere."""
+    """Two filters scan one picture, each with the same nine weights everywhere, and write two maps."""
     picture = _digit(7)
     kernels = [read_kernel(name)[::-1, ::-1] for name in ("sobel-x", "sobel-y")]
     maps = np.stack([correlate(picture, kernel, "valid") for kernel in kernels])
@@ -205,11 +206,11 @@ def two_maps() -> Moving:
         told = " and ".join(number(float(value), 0) for value in maps[:, row, column])
         captions.append(f"Row {row + 1}, column {column + 1}: the filters answer {told}.")
     alt = (
-        "A window of three by three pixels moves over a handwritten digit. Two filters answer at each place and write "
-        "two maps, one of upright and one of level edges, positive in blue and negative in orange."
+        "A window of three by three pixels moves over a handwritten digit. Two filters answer at each place "
+        "and write two maps, one of upright and one of level edges, positive in blue and negative in orange."
     )
     values = {"picture": picture, "kernels": np.stack(kernels), "maps": maps}
-    width, height = x_map + 6 * side + 1, top + pitch + 6 * side + 1
+    width, height = x_map + 6 * side + 20, top + pitch + 6 * side + 1
     return Moving("two-maps", alt, width, height, background, frames, captions, values, seconds=0.3)
 
 
