@@ -142,7 +142,7 @@ def test_figures_show_themselves_in_notebooks() -> None:
     assert isinstance(moving, Moving)
     seen = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: seen.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attributes: seen.append((tag, dict(attributes)))  # type: ignore[method-assign,assignment]
     parser.feed(moving._repr_html_())
     (found,) = seen
     assert found[0] == "iframe"

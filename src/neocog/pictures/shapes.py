@@ -35,9 +35,10 @@ def cells(
     limit = float(np.abs(values).max(initial=0)) if limit is None else limit
     colours = coloured(np.asarray(values, float), limit, signed=signed)
     if grey:
-        colours = np.repeat(np.uint8(255 / limit * values.clip(0, limit))[..., None], 3, axis=-1)
+        shades = (255 / limit * values.clip(0, limit)).astype(np.uint8)
+        colours = np.stack([shades] * 3, axis=-1)
     widest = max(text_width(number(float(value), digits), 1) for value in values.flat)
-    size = min(0.42 * side, 15.0, 0.94 * side / widest)
+    size = min(0.42 * side, 15.0, 0.88 * side / widest)
     parts = []
     for (row, column), value in np.ndenumerate(values):
         left, top = x + column * side, y + row * side

@@ -33,11 +33,11 @@ def _smoothed(figure: Figure) -> None:
         np.testing.assert_allclose(figure.values[f"box {width}"], expected, atol=1e-12)
 
 
-def _squares(t: np.ndarray) -> np.ndarray:
+def _squares(t: np.ndarray) -> Any:
     return np.maximum(1 - np.abs(t), 0)
 
 
-def _exponential(t: np.ndarray) -> np.ndarray:
+def _exponential(t: np.ndarray) -> Any:
     """1 - exp(-t) while the square lasts; what of it is left after."""
     return np.exp(-np.maximum(t - 1, 0)) - np.exp(-np.maximum(t, 0))
 

@@ -39,7 +39,7 @@ def integral_exponential() -> Moving:
         alt="An exponential decay, mirrored so that it rises up to t, slides over a square from 0 to 1. "
         "Below, the area of their product is drawn over t: it rises from 0 until t = 1, ever less steeply, "
         "and then decays.",
-        shape="as a capacitor charges under a pulse, and discharges",
+        shape="the charge of a capacitor during a pulse and after",
     )
 
 

@@ -191,12 +191,12 @@ def six_filters() -> Still:
     y_filter, y_map = 276.0, 376.0
     children: list[Element] = [
         text(x_picture, 16, "picture: 32 x 32 x 3", class_="title"),
-        pixels(x_picture, 26, large, large, np.uint8(picture * 255 + 0.5)),
+        pixels(x_picture, 26, large, large, (picture * 255 + 0.5).astype(np.uint8)),
         note(0, 100, "A filter of 5 x 5 x 3 weights", "lies on 5 x 5 pixels in all three"),
-        note(0, 136, "colours: 75 products, added", "up to one number."),
+        note(0, 136, f"colours: {filters[0].size} products, added", "up to one number."),
         note(
-            480,
-            44,
+            486,
+            109,
             f"It has {count} x {count} places to lie on,",
             f"so six filters give {count} x {count} x 6.",
         ),
@@ -212,13 +212,14 @@ def six_filters() -> Still:
             values_picture(answer, x, y_map, side, signed=True),
             text(middle, y_map + side + 18, _FILTERS[i], text_anchor="middle", class_="small muted"),
         ]
+    children.append(credit("flower.jpg", y_map + side + 44))
     alt = (
         "A flower as a picture of 32 by 32 pixels in three colours. Arrows lead to six filters of 5 by 5 by "
         f"3 weights and on to six maps of {count} by {count}: of upright, level and slanted edges, of spots, "
         "of red against green and of yellow against blue."
     )
     values = {"picture": picture, "filters": filters, "maps": maps, "count": np.array(count)}
-    return Still("six-filters", alt, _WIDTH, y_map + side + 26, children, values)
+    return Still("six-filters", alt, _WIDTH, y_map + side + 48, children, values)
 
 
 _FILTERS = ("upright edges", "level edges", "slanted edges", "spots", "red, not green", "yellow, not blue")

@@ -170,9 +170,11 @@ def density() -> Still:
             )
     bell = Curve("", place, kernel)
     kernel_drawn, _ = panel("A bell, the kernel", [(bell, "var(--ink)")], 16, x=right, width=wide, lower=0)
-    axis = Axis("", lower=0, upper=max(bars.max(), summed.max()))
-    shown, plot = stage("Their convolution: the density", place, axis, (0, below), width=wide)
-    histogram, beside = stage("A histogram of the same samples", place, axis, (right, below), width=wide)
+    axis, tops = Axis("", lower=0), [bars.max(), summed.max()]
+    shown, plot = stage("Their convolution: the density", place, axis, (0, below), values=tops, width=wide)
+    histogram, beside = stage(
+        "A histogram of the same samples", place, axis, (right, below), values=tops, width=wide
+    )
     under = [plot.point(place[0], 0), *map(plot.point, place, summed), plot.point(place[-1], 0)]
     parts += [
         kernel_drawn,
@@ -180,7 +182,7 @@ def density() -> Still:
         path([under], closed=True, style="fill:var(--accent)", opacity=0.15),
         curve_line(plot, Curve("", place, estimate), "var(--accent)"),
         histogram,
-        *(bar(beside, *one) for one in zip(ends, ends[1:], bars, strict=False) if one[2]),
+        *(bar(beside, *one) for one in zip(ends, ends[1:], bars, strict=False)),
     ]
     alt = (
         f"{len(samples)} samples as spikes on a line, in two heaps; a bell, the kernel; their convolution, a "
@@ -200,4 +202,4 @@ def density() -> Still:
 def bar(plot: Plot, left: float, right: float, value: float, colour: str = "var(--quiet)") -> Element:
     """From zero up to a value."""
     (x0, y0), (x1, y1) = plot.point(left, value), plot.point(right, 0)
-    return rect(x0, y0, x1 - x0, y1 - y0, style=f"fill:{colour};stroke:var(--surface)")
+    return rect(x0 + 0.5, y0, x1 - x0 - 1, y1 - y0, style=f"fill:{colour}")

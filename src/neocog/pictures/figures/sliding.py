@@ -120,7 +120,7 @@ def stride_and_padding() -> Moving:
     padded = np.pad(BINARY, padding)
     result = correlate(padded, DIAGONAL, "valid")[::stride, ::stride]
     count = conv_out(len(BINARY), len(DIAGONAL), stride, padding)
-    said_count = f"(5 + 2·{padding} − 3) / {stride} + 1 = {count}"
+    said_count = f"({len(BINARY)} + 2·{padding} − {len(DIAGONAL)}) / {stride} + 1 = {count}"
     top, x_kernel, x_result = 44.0, 8.2 * CELL, 12.8 * CELL
     background: list[Element] = [
         text(0, 24, "picture, 5 x 5, padding 1", class_="title"),
