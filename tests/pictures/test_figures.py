@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.references.figures import signals
+from tests.references.figures import photographs, signals
 
 from neocog.pictures.axes import SIZE
 from neocog.pictures.figure import FORMATS, MARGIN, Figure, Moving, Still
 from neocog.pictures.figures import FIGURES
 from neocog.pictures.svg import Element, text_width
 
-CHECKS = {**signals.CHECKS}
+CHECKS = {**signals.CHECKS, **photographs.CHECKS}
 
 
 @cache
@@ -142,7 +142,7 @@ def test_figures_show_themselves_in_notebooks() -> None:
     assert isinstance(moving, Moving)
     seen = []
     parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: seen.append((tag, dict(attributes)))  # type: ignore[method-assign]
+    parser.handle_starttag = lambda tag, attributes: seen.append((tag, dict(attributes)))  # type: ignore[method-assign,assignment]
     parser.feed(moving._repr_html_())
     (found,) = seen
     assert found[0] == "iframe"

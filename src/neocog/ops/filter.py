@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from neocog.ops.arithmetic import conv_out, effective_kernel
+from neocog.ops.convolve import convolve
 from neocog.ops.kernels import Floats, as_kernel, read_kernel, separate
 from neocog.ops.names import named
 
@@ -72,27 +73,17 @@ def passes(kernel: Floats) -> Pairs:
 def _filtered(plane: Plane, kernel: Floats, pairs: Pairs, stride: int, dilation: int) -> Plane:
     """The part of a padded plane where the whole kernel fits, at every `stride`-th place."""
     if not pairs:
-        return _convolve(plane, _spread(kernel, dilation))[::stride, ::stride]
+        return convolve(plane, _spread(kernel, dilation, plane.dtype), "valid")[::stride, ::stride]
     parts = []
     for column, row in pairs:
-        down = _convolve(plane, _spread(column[:, None], dilation))[::stride]
-        parts.append(_convolve(down, _spread(row[None], dilation))[:, ::stride])
+        down = convolve(plane, _spread(column[:, None], dilation, plane.dtype), "valid")[::stride]
+        parts.append(convolve(down, _spread(row[None], dilation, plane.dtype), "valid")[:, ::stride])
     return functools.reduce(np.add, parts)
 
 
-def _convolve(plane: Plane, kernel: Floats) -> Plane:
-    """Convolution where the whole kernel fits, in the plane's own precision."""
-    from scipy.signal import convolve
-
-    valid: Plane = convolve(plane, kernel.astype(plane.dtype), mode="valid")
-    return valid
-
-
-def _spread(kernel: Floats, dilation: int) -> Floats:
-    """The kernel with zeros between its weights."""
-    if dilation == 1:
-        return kernel
-    spread = np.zeros([effective_kernel(size, dilation) for size in kernel.shape])
+def _spread(kernel: Floats, dilation: int, kind: np.dtype[Any]) -> Plane:
+    """The kernel with zeros between its weights, in the precision of what it is laid on."""
+    spread = np.zeros([effective_kernel(size, dilation) for size in kernel.shape], kind)
     spread[::dilation, ::dilation] = kernel
     return spread
 

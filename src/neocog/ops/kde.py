@@ -1,7 +1,7 @@
 """Kernel density estimation as a convolution: of the samples, one point mass each, with a kernel.
 
-Samples are binned to a grid once and the grid is convolved by FFT, so that the cost hardly depends on how
-many samples and points there are (Silverman 1982, algorithm AS 176; Wand 1994). They are binned by B-splines,
+Samples are binned to a grid once and the grid is convolved, so that the cost hardly depends on how many
+samples and points there are (Silverman 1982, algorithm AS 176; Wand 1994). They are binned by B-splines,
 and the kernel that the counts are convolved with is its own interpolating spline of the same order. So the
 estimate is exactly the sum of one such spline a sample, and differs from direct summation as they do from the
 kernel. By how much at most, as a share of the kernel's peak, with c cells to a bandwidth:
@@ -26,6 +26,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from neocog.ops.convolve import convolve
 from neocog.ops.names import named
 
 Floats = NDArray[np.float64]
@@ -114,7 +115,7 @@ def kernel_density(
     grid = _grid(points, covariance, shape, cells or shape.cells[dimensions - 1])
     places = (points - grid.first[:, None]) / grid.spacing[:, None]
     counts = _binned(places, shares, grid.size, shape.order)
-    values = _convolve(counts, _taps(shape, covariance, grid)).clip(min=0)
+    values = convolve(counts, _taps(shape, covariance, grid), "same").clip(min=0)
     starts = zip(grid.first, grid.spacing, grid.size, strict=True)
     axes = tuple(start + spacing * np.arange(size) for start, spacing, size in starts)
     return Density(axes, values, covariance, kernel)
@@ -144,14 +145,6 @@ def _grid(points: Floats, covariance: Floats, kernel: _Kernel, cells: int) -> _G
             "larger bandwidth, fewer cells to it, or leave out what lies far away"
         )
     return _Grid(low - margin * spacing, spacing, size.astype(int), half.astype(int))
-
-
-def _convolve(counts: Floats, taps: Floats) -> Floats:
-    """Counts under the taps, of the counts' shape."""
-    from scipy.signal import fftconvolve
-
-    same: Floats = fftconvolve(counts, taps, mode="same")
-    return same
 
 
 def _binned(places: Floats, shares: Floats, size: NDArray[np.int_], order: int) -> Floats:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from neocog.pictures.maps import coloured
-from neocog.pictures.svg import Element, Point, group, line, path, pixels, rect, text
+from neocog.pictures.svg import Element, Point, group, line, path, pixels, rect, text, text_width
 
 CELL = 34.0  # side of a square with a number
 _DARK_INK, _LIGHT_INK = "#15181c", "#ffffff"
@@ -25,15 +25,20 @@ def cells(
     digits: int = 0,
     numbers: bool = True,
     hidden: np.ndarray | None = None,
+    grey: bool = False,
 ) -> Element:
     """Values (H, W) as coloured squares from the top left corner (x, y), with their numbers.
 
-    Colours run from 0 (`signed`: from -limit) to `limit`, by default the largest magnitude. What is `hidden`
-    (H, W) is an empty square.
+    Colours run from 0 (`signed`: from -limit) to `limit`, by default the largest magnitude, or from black to
+    white if `grey`. What is `hidden` (H, W) is an empty square.
     """
     limit = float(np.abs(values).max(initial=0)) if limit is None else limit
     colours = coloured(np.asarray(values, float), limit, signed=signed)
-    size = min(0.42 * side, 15.0)
+    if grey:
+        shades = (255 / limit * values.clip(0, limit)).astype(np.uint8)
+        colours = np.stack([shades] * 3, axis=-1)
+    widest = max(text_width(number(float(value), digits), 1) for value in values.flat)
+    size = min(0.42 * side, 15.0, 0.88 * side / widest)
     parts = []
     for (row, column), value in np.ndenumerate(values):
         left, top = x + column * side, y + row * side
