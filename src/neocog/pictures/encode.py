@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
+import numpy as np
 from PIL import Image
 
 
@@ -17,4 +18,14 @@ def png_bytes(picture: Image.Image) -> bytes:
 
 def data_url(picture: Image.Image) -> str:
     """An address that holds the whole picture."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
+    return "data:image/png;base64," + base64.b64encode(png_bytes(_indexed(picture))).decode()
+
+
+def _indexed(picture: Image.Image) -> Image.Image:
+    """The same pixels by way of a palette, which is smaller, if the picture has few enough colours."""
+    if picture.mode != "RGB" or picture.getcolors(256) is None:
+        return picture
+    colours, places = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
+    indexed = Image.fromarray(places.reshape(picture.height, picture.width).astype(np.uint8))
+    indexed.putpalette(colours.tobytes())
+    return indexed

@@ -11,6 +11,7 @@ from neocog.pictures.maps import coloured
 from neocog.pictures.svg import Element, Point, group, line, path, pixels, rect, text
 
 CELL = 34.0  # side of a square with a number
+_SHADES = 60  # from 0 to the limit
 _DARK_INK, _LIGHT_INK = "#15181c", "#ffffff"
 
 
@@ -76,6 +77,39 @@ def arrow(start: Point, end: Point, *, colour: str = "var(--muted)", width: floa
     )
 
 
+def volume(
+    x: float,
+    y: float,
+    wide: float,
+    high: float,
+    deep: float,
+    *,
+    face: np.ndarray | None = None,
+    colour: str = "var(--quiet)",
+) -> Element:
+    """A box seen from the front and a little from above, as maps are drawn: (x, y) is the top left of its
+    front, which shows the picture `face` (H, W) or (H, W, 3) uint8, and it reaches `deep` pixels back.
+    """
+    dx, dy = volume_reach(deep)
+    front = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
+    top = [front[0], (x + dx, y - dy), (x + wide + dx, y - dy), front[1]]
+    side = [front[1], (x + wide + dx, y - dy), (x + wide + dx, y + high - dy), front[2]]
+    edge = "stroke:var(--axis)"
+    parts = [
+        path([top], closed=True, style=f"fill:var(--grid);{edge}"),
+        path([side], closed=True, style=f"fill:{colour};{edge}"),
+        path([front], closed=True, style=f"fill:var(--surface);{edge}"),
+    ]
+    if face is not None:
+        parts.append(pixels(x, y, wide, high, face, smooth=face.shape[1] > wide))
+    return group(*parts)
+
+
+def volume_reach(deep: float) -> Point:
+    """How far a box of this depth reaches to the right of its front, and above it."""
+    return 0.8 * deep, 0.5 * deep
+
+
 def note(
     x: float,
     y: float,
@@ -93,8 +127,10 @@ def note(
 def values_picture(
     values: np.ndarray, x: float, y: float, side: float, *, limit: float | None = None, signed: bool = False
 ) -> Element:
-    """Values (H, W) in false colours, `side` pixels wide. Colours as those of `cells`."""
+    """Values (H, W) in false colours, `side` pixels wide. Colours as those of `cells`, but in few shades."""
     limit = float(np.abs(values).max(initial=0)) if limit is None else limit
+    if limit > 0:  # more shades can hardly be told apart, and make files several times as large
+        values = np.round(values * (_SHADES / limit)) * (limit / _SHADES)
     height = side * values.shape[0] / values.shape[1]
     smooth = values.shape[1] > side
     return pixels(x, y, side, height, coloured(values, limit, signed=signed), smooth=smooth)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from neocog.pictures.figure import Figure
-from neocog.pictures.figures import signals, sliding
+from neocog.pictures.figures import channels, invariance, networks, pooling, sharing, signals, sliding
 
 
 class Entry(NamedTuple):
@@ -28,5 +28,16 @@ FIGURES = {
     for entry in (
         Entry(signals.pulse_smoothing, "a pulse averaged by a sliding box"),
         Entry(sliding.binary_image, "a 3x3 kernel slides over a 5x5 picture of zeros and ones"),
+        Entry(pooling.max_pooling, "max-pooling of 4x4 to 2x2, with switches"),
+        Entry(invariance.pooling_invariance, "three detectors for three orientations, and their maximum"),
+        Entry(invariance.pooling_shift, "pooled values stay where the input moves by one"),
+        Entry(pooling.large_map_pooled, "a map of 224x224 and its pooled one, to scale"),
+        Entry(pooling.unpooling, "maxima put back by their switches, against enlarging without"),
+        Entry(sharing.parameter_sharing, "connections and weights of three kinds of layer"),
+        Entry(sharing.sharing_counts, "weights of three kinds of layer on 1000x1000 pixels"),
+        Entry(channels.one_by_one, "a 1x1 convolution as a matrix over channels at every pixel"),
+        Entry(networks.architecture_digits, "the notes' net for digits, with every map"),
+        Entry(networks.architecture_three_blocks, "three blocks of convolution, ReLU and pooling, to scale"),
+        Entry(networks.zoo, "LeNet-5, AlexNet and VGG-16 beside each other"),
     )
 }
