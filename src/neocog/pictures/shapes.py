@@ -127,13 +127,21 @@ def note(
 def values_picture(
     values: np.ndarray, x: float, y: float, side: float, *, limit: float | None = None, signed: bool = False
 ) -> Element:
-    """Values (H, W) in false colours, `side` pixels wide. Colours as those of `cells`, but in few shades."""
-    limit = float(np.abs(values).max(initial=0)) if limit is None else limit
-    if limit > 0:  # more shades can hardly be told apart, and make files several times as large
-        values = np.round(values * (_SHADES / limit)) * (limit / _SHADES)
+    """Values (H, W) in false colours, `side` pixels wide."""
     height = side * values.shape[0] / values.shape[1]
     smooth = values.shape[1] > side
-    return pixels(x, y, side, height, coloured(values, limit, signed=signed), smooth=smooth)
+    return pixels(x, y, side, height, false_colours(values, limit=limit, signed=signed), smooth=smooth)
+
+
+def false_colours(values: np.ndarray, *, limit: float | None = None, signed: bool = False) -> np.ndarray:
+    """Values (H, W) as a picture (H, W, 3) uint8, in the colours of `cells`, but in few shades.
+
+    More shades can hardly be told apart, and make files several times as large.
+    """
+    limit = float(np.abs(values).max(initial=0)) if limit is None else limit
+    if limit > 0:
+        values = np.round(values * (_SHADES / limit)) * (limit / _SHADES)
+    return coloured(values, limit, signed=signed)
 
 
 def spaced(texts: Sequence[str], x: float, y: float, pitch: float) -> Element:

@@ -108,7 +108,8 @@ def _mixed(figure: Figure) -> None:
 def _digits_seen(figure: Figure) -> None:
     values = figure.values
     assert values["parameters"].tolist() == [180 + 5, 450 + 10, 1600 + 10]
-    assert values["right"] > 0.8
+    assert values["right"].mean() > 0.8
+    assert values["scores"].argmax() == values["label"]
     # The maps, once more from the picture and the kernels: up to a bias, one number for each map.
     level = (values["picture"].mean(axis=0) - 0.1307) / 0.3081
     for kernel, made in zip(values["kernels"], values["conv1"], strict=True):
@@ -151,7 +152,67 @@ def _published(figure: Figure) -> None:
     assert figure.values["table"].tolist() == wanted
 
 
+def _localized(figure: Figure) -> None:
+    values = figure.values
+    (x0, y0, x1, y1), (u0, v0, u1, v1) = values["truth"], values["box"]
+    shared = max(0.0, min(x1, u1) - max(x0, u0)) * max(0.0, min(y1, v1) - max(y0, v0))
+    union = (x1 - x0) * (y1 - y0) + (u1 - u0) * (v1 - v0) - shared
+    assert abs(values["iou"] - shared / union) < 1e-5
+    np.testing.assert_allclose(values["mean"], values["seen"].mean(axis=(1, 2)), atol=1e-6)
+    scores = np.exp(values["logits"]) / np.exp(values["logits"]).sum()
+    np.testing.assert_allclose(values["scores"], scores, atol=1e-6)
+    loss = (
+        -np.log(scores[values["label"]]),
+        F.smooth_l1_loss(
+            torch.from_numpy(values["box"] / 128),
+            torch.from_numpy(values["truth"] / 128),
+            reduction="sum",
+            beta=0.02,
+        ),
+    )
+    np.testing.assert_allclose(values["losses"], [float(one) for one in loss], rtol=1e-4)
+
+
+def _skipped(figure: Figure) -> None:
+    """Table and figure 3 of the paper: strides 32, 16, 8, by way of two doublings."""
+    values = figure.values
+    assert values["last"].tolist() == [32, 16, 8]
+    assert values["between"].tolist() == [2, 2]
+    assert [values[f"pool{k}"].tolist() for k in range(1, 6)] == [
+        [channels, 224 // 2**k, 224 // 2**k] for k, channels in enumerate((64, 128, 256, 512, 512), 1)
+    ]
+    assert values["fc7"].tolist() == [4096, 7, 7]
+    assert [values[f"scores pool{k}"].tolist() for k in (5, 4, 3)] == [[21, 7, 7], [21, 14, 14], [21, 28, 28]]
+    assert (np.diff(values["iou"]) > 0).all()
+
+
+def _halved(net: Any) -> Any:
+    for last in net.lasts:
+        last.factor //= 2
+    return net
+
+
+def _mirrored(figure: Figure) -> None:
+    """Table 1 of the paper; and torch's unpooling."""
+    values = figure.values
+    sides = {name: tuple(values[name]) for name in ("fc7", "deconv_fc6")}
+    assert sides == {"fc7": (4096, 1, 1), "deconv_fc6": (512, 7, 7)}
+    widths = dict(enumerate((64, 64, 128, 256, 512), 1))
+    for k in range(1, 6):
+        assert tuple(values[f"pool{k}"]) == (64 * 2 ** min(k - 1, 3), 224 // 2**k, 224 // 2**k)
+        assert tuple(values[f"deconv{k}"]) == (widths[k], 224 // 2 ** (k - 1), 224 // 2 ** (k - 1))
+    maps = _tensor(values["shown picture"])
+    for k in range(1, 6):
+        pooled, places = F.max_pool2d(maps, 2, return_indices=True)
+        np.testing.assert_array_equal(values[f"shown pool{k}"], pooled[0, 0])
+        np.testing.assert_array_equal(values[f"shown deconv{k}"], F.max_unpool2d(pooled, places, 2)[0, 0])
+        maps = pooled
+
+
 CHECKS = {
+    "two-headed-localization": Check(_localized, ("iou",), _more),
+    "fcn-architecture": Check(_skipped, ("create",), _halved),
+    "deconvnet-architecture": Check(_mirrored, ("max_pool", "unpool"), _more),
     "max-pooling": Check(_max_pooled, ("max_pool", "correlate"), _more),
     "large-map-pooled": Check(_large_pooled, ("max_pool", "correlate", "conv_out"), _more),
     "unpooling": Check(_unpooled, ("max_pool", "unpool"), _more),

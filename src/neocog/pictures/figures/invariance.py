@@ -58,7 +58,7 @@ def pooling_invariance() -> Still:
         parts.append(note(x_best + 128, y + tile / 2 + 5, number(best[row], 2), class_="title"))
     alt = (
         f"Three rows: a handwritten {_DIGIT} turned by {', '.join(map(str, ANGLES))} degrees. In "
-        "each row another of three detectors answers strongly, and the maximum over the three is strong in all: "
+        "each row another of three detectors answers strongly, and their maximum is strong in all: "
         f"{', '.join(number(one, 2) for one in best)}."
     )
     values = {"detectors": np.array(detectors), "shown": np.array(shown), "peaks": peaks, "best": best}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,17 +14,14 @@ from neocog.backbones.notes import NotesPattern
 from neocog.data.digits import Digits
 from neocog.data.packing import collate
 from neocog.ops.summary import Row, Summary, summarize
-from neocog.pictures.axes import Axis, fit_scale
 from neocog.pictures.figure import Still
 from neocog.pictures.figures.photographs import credit, photograph
-from neocog.pictures.maps import coloured
-from neocog.pictures.shapes import arrow, note, values_picture, volume, volume_reach
+from neocog.pictures.shapes import arrow, false_colours, note, values_picture, volume, volume_reach
 from neocog.pictures.svg import Element, circle, group, path, pixels, rect, text
 from neocog.types import blank_batch
 from neocog.zoo import create
 
 _STEPS, _LR = 40, 0.01  # half a second of training
-_SHOWN = 1  # of the test digits
 
 
 @cache
@@ -34,80 +32,82 @@ def _trained_digit_net() -> nn.Module:
     batch = collate([digits[i] for i in range(len(digits))], stride=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        net = create("notes-digit", 10, side=28)
+        net: Any = create("notes-digit", 10, side=28)
     optimizer = torch.optim.Adam(net.parameters(), _LR)
     for _ in range(_STEPS):
         loss = net.loss(net(batch), batch)["classes"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    return net.eval()
+    trained: nn.Module = net.eval()
+    return trained
 
 
 @torch.no_grad()
 def architecture_digits() -> Still:
     """The notes' net for digits: one picture on its way, with every map, and where the parameters are."""
-    net, digits = _trained_digit_net(), Digits("test")
+    net: Any = _trained_digit_net()
+    digits = Digits("test")
     batch = collate([digits[i] for i in range(len(digits))], stride=1)
     output = net(batch)
-    right = float((output.logits.argmax(dim=1) == batch.labels).double().mean())
-    maps = {name: made[_SHOWN].numpy() for name, made in output.features.maps.items()}
-    scores = output.logits[_SHOWN].softmax(dim=0).numpy()
+    right = output.logits.argmax(dim=1) == batch.labels
+    shown = int(right.nonzero()[0])
+    maps = {name: made[shown].numpy() for name, made in output.features.maps.items()}
+    scores = output.logits[shown].softmax(dim=0).numpy()
     rows = {row.name: row for row in summarize(net, blank_batch((28, 28))).rows}
     conv1, pool1, conv2 = (rows[f"backbone.{name}"] for name in maps)
     last = rows["head.1"]
     kernels = net.backbone.conv1.weight[:, 0].numpy()
     columns = (
-        _Column("picture", "28 x 28", 0, batch.images[_SHOWN, :1].numpy()),
+        _Column("picture", "28 x 28", 0, batch.images[shown, :1].numpy()),
         _Column("5 kernels", "6 x 6, stride 2", 206, kernels, signed=True),
         _Column("maps", _size(conv1), 340, maps["conv1"], signed=True),
         _Column("pooled, ReLU", _size(pool1), 470, maps["pool1"]),
         _Column("maps", _size(conv2), 606, maps["conv2"]),
     )
-    top, x_row, x_scores = 62.0, 712.0, 842.0
-    high, end = 5 * _PITCH, x_row + 14
-    bottom = top + high + 30
-    parts: list[Element] = [_column(one, top) for one in columns]
-    parts += [
+    top, x_row, x_scores, high = 62.0, 712.0, 842.0, 5 * _PITCH
+    bottom, middle = top + high + 30, top + high / 2
+    counts = {206.0: conv1, 606.0: conv2, x_scores: last}
+    said = f"trained for {_STEPS} steps: {right.double().mean():.0%}"
+    parts: list[Element] = [
+        *(_column(one, top) for one in columns),
+        *(note(x, bottom, _split(row), "parameters") for x, row in counts.items()),
+        note(0, bottom, said, f"of {len(batch)} new digits", "are named rightly"),
         _head(x_row, "in a row", f"{maps['conv2'].size} numbers"),
+        pixels(x_row, top, 14, high, false_colours(maps["conv2"].reshape(-1, 1))),
         _head(x_scores, "digit", "probability"),
-        *(
-            note(x, bottom, _split(row), "parameters")
-            for x, row in ((206, conv1), (606, conv2), (x_scores, last))
-        ),
-        note(
-            0, bottom, f"trained for {_STEPS} steps; names {right:.0%}", f"of {len(batch)} new digits rightly"
-        ),
-        pixels(
-            x_row,
-            top,
-            14,
-            high,
-            coloured(maps["conv2"].reshape(-1, 1), float(maps["conv2"].max()), signed=False),
-        ),
+        _answers(scores, x_row + 14, x_scores, top, high),
     ]
-    places = [top + (number + 0.5) * high / 10 for number in range(10)]
-    edges = [[(end, top + (part + 0.5) * high / 4), (x_scores - 8, y)] for y in places for part in range(4)]
-    parts.append(path(edges, style="fill:none;stroke:var(--grid)"))
+    for start, end in ((170, 200), (250, 330), (420, 460), (516, 596), (638, 702)):
+        parts.append(arrow((start, middle), (end, middle)))
+    alt = (
+        f"A handwritten digit of 28 by 28 pixels becomes five maps {conv1.shape[-1]} by {conv1.shape[-1]}, "
+        f"pooled to {pool1.shape[-1]} by {pool1.shape[-1]}, then ten maps of {conv2.shape[-1]} by "
+        f"{conv2.shape[-1]}, {maps['conv2'].size} numbers in a row, and ten probabilities, of which that of "
+        f"{scores.argmax()} is the largest. Parameters: {_split(conv1)}, {_split(conv2)} and {_split(last)}."
+    )
+    values = {**maps, "picture": batch.images[shown].numpy(), "kernels": kernels, "scores": scores}
+    values |= {
+        "parameters": np.array([row.parameters for row in counts.values()]),
+        "right": right.numpy(),
+        "label": batch.labels[shown].numpy(),
+    }
+    return Still("architecture-digits", alt, 960, bottom + 44, parts, values)
+
+
+def _answers(scores: np.ndarray, start: float, x: float, top: float, high: float) -> Element:
+    """The probability of each digit as a bar, and lines to it from the row of numbers."""
+    places = [top + (number + 0.5) * high / len(scores) for number in range(len(scores))]
+    sources = [top + (part + 0.5) * high / 4 for part in range(4)]
+    edges = [[(start, source), (x - 8, y)] for y in places for source in sources]
+    parts = [path(edges, style="fill:none;stroke:var(--grid)")]
     for digit, (y, score) in enumerate(zip(places, scores, strict=True)):
         best = score == scores.max()
         parts += [
-            text(x_scores, y + 5, str(digit), class_="title" if best else None),
-            rect(x_scores + 18, y - 9, 92 * score, 18, style=f"fill:var(--{'accent' if best else 'quiet'})"),
+            text(x, y + 5, str(digit), class_="title" if best else None),
+            rect(x + 18, y - 9, 92 * score, 18, style=f"fill:var(--{'accent' if best else 'quiet'})"),
         ]
-    for start, after in ((170, 200), (250, 330), (420, 460), (516, 596), (638, 702)):
-        parts.append(arrow((start, top + high / 2), (after, top + high / 2)))
-    alt = (
-        f"A handwritten digit of 28 by 28 pixels becomes five maps of {conv1.shape[-1]} by {conv1.shape[-1]}, "
-        f"pooled to {pool1.shape[-1]} by {pool1.shape[-1]}, then ten maps of {conv2.shape[-1]} by "
-        f"{conv2.shape[-1]}, {maps['conv2'].size} numbers in a row, and ten probabilities, of which that of "
-        f"{scores.argmax()} is the largest. The layers have {_split(conv1)}, {_split(conv2)} and {_split(last)} "
-        "parameters."
-    )
-    counts = np.array([row.parameters for row in (conv1, conv2, last)])
-    values = {**maps, "picture": batch.images[_SHOWN].numpy(), "kernels": kernels, "scores": scores}
-    values |= {"parameters": counts, "right": np.array(right), "label": batch.labels[_SHOWN].numpy()}
-    return Still("architecture-digits", alt, 960, bottom + 26, parts, values)
+    return group(*parts)
 
 
 @dataclass(frozen=True)
@@ -195,9 +195,9 @@ def architecture_three_blocks() -> Still:
         note(0, 340, credit("flower")),
     ]
     alt = (
-        f"Boxes to scale, from a photograph of {side} by {side} pixels and 3 channels over three blocks, each a "
+        f"Boxes to scale, from a photograph of {side} by {side} pixels over three blocks, each a "
         "convolution to 32 channels and a pooling that halves the sides, to a box of "
-        f"{layers[-1].shape[2]} by {layers[-1].shape[3]} with {layers[-1].shape[1]} channels and {count} scores."
+        f"{_size(layers[-1])}, and {count} scores."
     )
     values = {"shapes": np.array(shapes), "parameters": np.array([row.parameters for row in rows])}
     values |= {name: one[0].numpy() for name, one in made.items()}
@@ -207,7 +207,7 @@ def architecture_three_blocks() -> Still:
 def _liveliest(maps: np.ndarray) -> np.ndarray:
     """Of maps (C, h, w) the one whose values differ most, in false colours."""
     one = maps[maps.std(axis=(1, 2)).argmax()]
-    return coloured(one, float(np.quantile(one, 0.99)), signed=False)
+    return false_colours(one, limit=float(np.quantile(one, 0.99)))
 
 
 ZOO = (
@@ -217,35 +217,39 @@ ZOO = (
 )
 """Names, titles, classes and sides of the pictures of three networks."""
 
+_KINDS = {"Conv2d": "accent", "MaxPool2d": "quiet", "Linear": "series-1"}
+
 
 def zoo() -> Still:
     """Three networks at one scale: their layers, and how deep, large, slow and far-sighted they are."""
     summaries = [_summary(name, classes, side) for name, _, classes, side in ZOO]
     table = np.array([_measures(one) for one in summaries])
-    pitch, top, x_bars = 168.0, 48.0, 490.0
+    most, pitch, top, x_bars, wide = table.max(axis=0), 160.0, 20.0, 500.0, 110.0
     parts: list[Element] = []
     for place, ((_, title, _, side), summary) in enumerate(zip(ZOO, summaries, strict=True)):
         y = top + place * pitch
-        parts += [text(0, y, title, class_="title"), _strip(summary, 0, y + 70)]
-        parts.append(note(0, y + 132, f"{side} x {side} pixels"))
-        for line_, (label, value, most) in enumerate(
-            zip(_LABELS, table[place], table.max(axis=0), strict=True)
-        ):
-            low = y + 4 + line_ * 32
-            scale = fit_scale(Axis("", log=True, lower=1), [most], x_bars, x_bars + 130, tight=True)
+        parts += [text(0, y, title, class_="title"), _strip(summary, 0, y + 72)]
+        parts.append(note(130, y, f"{side} x {side} pixels"))
+        lengths = wide * np.log(table[place]) / np.log(most)
+        for row, (label, value, length) in enumerate(zip(_LABELS, table[place], lengths, strict=True)):
+            low = y + 4 + row * 32
             parts += [
                 note(x_bars - 10, low + 13, label, anchor="end"),
-                rect(x_bars, low, max(scale(value) - x_bars, 1), 18, style="fill:var(--accent)"),
-                note(scale(value) + 8, low + 13, _short(value), class_=None),
+                rect(x_bars, low, length, 18, style="fill:var(--accent)"),
+                note(x_bars + length + 8, low + 13, _short(int(value)), class_=None),
             ]
-    legend = top + 3 * pitch - 8
+    legend = top + 3 * pitch + 6
     for place, (kind, said) in enumerate(
-        (("quiet", "convolution"), ("axis", "pooling"), ("accent", "dense"))
+        zip(_KINDS.values(), ("convolution", "pooling", "dense"), strict=True)
     ):
-        parts.append(rect(place * 130, legend - 11, 12, 12, style=f"fill:var(--{kind})"))
-        parts.append(note(place * 130 + 18, legend, said))
-    parts.append(note(x_bars - 10, legend, "bars on logarithmic scales"))
-    alt = ""
+        parts.append(rect(place * 120, legend - 11, 12, 12, style=f"fill:var(--{kind})"))
+        parts.append(note(place * 120 + 18, legend, said))
+    parts.append(note(x_bars, legend, "bars are logarithmic"))
+    rows = [
+        f"{title}: {deep} layers, {_short(weights)} parameters, {_short(work)} multiply-adds, sees {seen} px"
+        for (_, title, _, _), (deep, weights, work, seen) in zip(ZOO, table.tolist(), strict=True)
+    ]
+    alt = "Networks as plates, as high as their maps and as thick as they have channels. " + "; ".join(rows)
     return Still("zoo", alt, 720, legend + 8, parts, {"table": table})
 
 
@@ -263,18 +267,18 @@ def _strip(summary: Summary, x: float, middle: float) -> Element:
     """Every layer as a plate: as high as its map, as thick as it has channels."""
     parts = []
     for row in summary.rows:
-        kind = {"Conv2d": "quiet", "MaxPool2d": "axis", "Linear": "accent"}.get(row.kind)
-        if kind is None:
+        if row.kind not in _KINDS:
             continue
         flat = len(row.shape) == 2
-        high = 0.012 * row.shape[1] + 6 if flat else row.shape[2] ** 0.5 * 7
-        thick = 5.0 if flat else 2 + row.shape[1] / 40
-        parts.append(rect(x, middle - high / 2, thick, high, style=f"fill:var(--{kind})"))
+        high = 6 + row.shape[1] / 50 if flat else 7 * row.shape[2] ** 0.5
+        thick = 6.0 if flat else 3 + row.shape[1] / 40
+        parts.append(rect(x, middle - high / 2, thick, high, style=f"fill:var(--{_KINDS[row.kind]})"))
         x += thick + 4
     return group(*parts)
 
 
-def _short(value: float) -> str:
-    """In thousands, millions or thousand millions."""
-    power = min((len(str(int(value))) - 1) // 3, 3)
-    return f"{value / 1000**power:.3g}" + ("", " thousand", " million", " thousand million")[power]
+def _short(value: int) -> str:
+    """In thousands or millions."""
+    power = min((len(str(value)) - 1) // 3, 2)
+    short = value / 1000**power
+    return (f"{short:.3g}" if short < 1000 else f"{short:,.0f}") + ("", " thousand", " million")[power]

@@ -199,7 +199,7 @@ def unpooling() -> Still:
     parts.append(note(1, below + wide + 26, credit("china")))
     alt = (
         "A map of four by four numbers, its two by two maxima, and three ways back: unpooling puts each "
-        "maximum into the cell that it came from and zeros elsewhere; nearest repeats it over its window; bilinear "
+        "maximum into the cell that it came from and zeros elsewhere; nearest repeats it; bilinear "
         "interpolates. Below, the same with a map of edges: unpooling alone keeps the edges where they were."
     )
     values = {**few, **{f"large {name}": made for name, made in many.items()}}

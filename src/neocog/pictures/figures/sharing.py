@@ -19,10 +19,10 @@ def parameter_sharing() -> Still:
     """Units in two rows and the lines between them, a colour a weight; and the same as a matrix."""
     taps = correlate(np.eye(_UNITS, dtype=int), np.arange(1, _TAPS + 1)[None], "valid").T
     outputs = len(taps)
-    local = dense_parameters(_TAPS, outputs, bias=False)
+    own = _TAPS + 1  # a kind of link: a weight that is used once
     panels = (
-        ("fully connected", np.zeros_like(taps) + _TAPS + 1, dense_parameters(_UNITS, outputs, bias=False)),
-        ("locally connected", np.where(taps, _TAPS + 1, 0), local),
+        ("fully connected", np.full_like(taps, own), dense_parameters(_UNITS, outputs, bias=False)),
+        ("locally connected", np.where(taps, own, 0), dense_parameters(_TAPS, outputs, bias=False)),
         ("convolution", taps, dense_parameters(_TAPS, 1, bias=False)),
     )
     said = (
@@ -43,10 +43,10 @@ def parameter_sharing() -> Still:
         ]
     parts += [note(0, 48, "outputs"), note(0, 274 + 5 * 20 + 24, "the same as a matrix: a row an output")]
     alt = (
-        f"Three graphs of {_UNITS} inputs below {outputs} outputs. Fully connected: {panels[0][2]} lines, each "
-        f"a weight. Locally connected: {panels[1][2]} lines, each a weight. Convolution: as many lines in "
-        f"{panels[2][2]} colours, a colour a shared weight. Below, their matrices: full, a band, and a band of "
-        "constant diagonals."
+        f"Three graphs of {_UNITS} inputs below {outputs} outputs. Fully connected: {panels[0][2]} lines, "
+        f"each a weight. Locally connected: {panels[1][2]} lines, each a weight. Convolution: as many in "
+        f"{panels[2][2]} colours, each a shared weight. Below, their matrices: full, a band, and a band with "
+        "a colour for each diagonal."
     )
     values = {
         "taps": taps,
@@ -85,7 +85,7 @@ def _matrix(links: np.ndarray, x: float, y: float, side: float = 20.0) -> Elemen
 
 
 def sharing_counts() -> Still:
-    """A picture of 1000 x 1000 and a million hidden units: weights of three kinds of layer, on a log scale."""
+    """A picture of 1000 x 1000 and a million hidden units: the weights of three kinds of layer."""
     side, kernel = 1000, 10
     units = side * side
     rows = (
@@ -124,7 +124,7 @@ def sharing_counts() -> Still:
     parts.append(note((left + 640) / 2, bottom + 42, "weights, on a logarithmic scale", anchor="middle"))
     parts.append(note(0, bottom + 66, credit("china") + "; windows are drawn larger than they are"))
     alt = (
-        f"Bars on a logarithmic scale. With a million units over a picture of {side} by {side} pixels a fully "
+        f"Logarithmic bars. With a million units over a picture of {side} by {side} pixels a fully "
         f"connected layer has {counts[0]:.0e} weights, a locally connected one with windows of {kernel} by "
         f"{kernel} has {counts[1]:.0e}, and a convolution, which shares one window, has {counts[2]}."
     )
