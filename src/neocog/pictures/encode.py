@@ -18,10 +18,10 @@ def png_bytes(picture: Image.Image) -> bytes:
 
 def data_url(picture: Image.Image) -> str:
     """An address that holds the whole picture."""
-    return "data:image/png;base64," + base64.b64encode(png_bytes(_indexed(picture))).decode()
+    return "data:image/png;base64," + base64.b64encode(png_bytes(picture)).decode()
 
 
-def _indexed(picture: Image.Image) -> Image.Image:
+def indexed(picture: Image.Image) -> Image.Image:
     """The same pixels by way of a palette, which is smaller, if the picture has few enough colours."""
     if picture.mode != "RGB" or picture.getcolors(256) is None:
         return picture

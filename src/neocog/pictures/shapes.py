@@ -86,19 +86,20 @@ def volume(
     *,
     face: np.ndarray | None = None,
     colour: str = "var(--quiet)",
+    front: str = "var(--surface)",
 ) -> Element:
     """A box seen from the front and a little from above, as maps are drawn: (x, y) is the top left of its
     front, which shows the picture `face` (H, W) or (H, W, 3) uint8, and it reaches `deep` pixels back.
     """
     dx, dy = volume_reach(deep)
-    front = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
-    top = [front[0], (x + dx, y - dy), (x + wide + dx, y - dy), front[1]]
-    side = [front[1], (x + wide + dx, y - dy), (x + wide + dx, y + high - dy), front[2]]
+    corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
+    top = [corners[0], (x + dx, y - dy), (x + wide + dx, y - dy), corners[1]]
+    side = [corners[1], (x + wide + dx, y - dy), (x + wide + dx, y + high - dy), corners[2]]
     edge = "stroke:var(--axis)"
     parts = [
         path([top], closed=True, style=f"fill:var(--grid);{edge}"),
         path([side], closed=True, style=f"fill:{colour};{edge}"),
-        path([front], closed=True, style=f"fill:var(--surface);{edge}"),
+        path([corners], closed=True, style=f"fill:{front};{edge}"),
     ]
     if face is not None:
         parts.append(pixels(x, y, wide, high, face, smooth=face.shape[1] > wide))

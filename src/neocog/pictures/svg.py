@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from neocog.pictures.encode import data_url
+from neocog.pictures.encode import data_url, indexed
 
 Value = str | float | None
 Point = tuple[float, float]
@@ -100,7 +100,7 @@ def pixels(
             "y": y,
             "width": width,
             "height": height,
-            "href": data_url(Image.fromarray(values)),
+            "href": data_url(indexed(Image.fromarray(values))),
             "preserveAspectRatio": "none",
             "style": None if smooth else "image-rendering:pixelated",
         },

@@ -58,7 +58,7 @@ def _unpooled(figure: Figure) -> None:
         maps = _tensor(figure.values[f"{prefix}map"])
         pooled, places = F.max_pool2d(maps, kernel, return_indices=True)
         expected = {
-            "unpooled": F.max_unpool2d(pooled, places, kernel),
+            "unpooled": F.max_unpool2d(pooled, places, [kernel, kernel]),
             "nearest": F.interpolate(pooled, scale_factor=kernel),
             "bilinear": F.interpolate(pooled, scale_factor=kernel, mode="bilinear"),
         }
@@ -161,16 +161,9 @@ def _localized(figure: Figure) -> None:
     np.testing.assert_allclose(values["mean"], values["seen"].mean(axis=(1, 2)), atol=1e-6)
     scores = np.exp(values["logits"]) / np.exp(values["logits"]).sum()
     np.testing.assert_allclose(values["scores"], scores, atol=1e-6)
-    loss = (
-        -np.log(scores[values["label"]]),
-        F.smooth_l1_loss(
-            torch.from_numpy(values["box"] / 128),
-            torch.from_numpy(values["truth"] / 128),
-            reduction="sum",
-            beta=0.02,
-        ),
-    )
-    np.testing.assert_allclose(values["losses"], [float(one) for one in loss], rtol=1e-4)
+    box, truth = (torch.from_numpy(values[name] / 128) for name in ("box", "truth"))
+    wanted = -np.log(scores[values["label"]]), float(F.smooth_l1_loss(box, truth, reduction="sum", beta=0.02))
+    np.testing.assert_allclose(values["losses"], wanted, rtol=1e-4)
 
 
 def _skipped(figure: Figure) -> None:
@@ -205,7 +198,9 @@ def _mirrored(figure: Figure) -> None:
     for k in range(1, 6):
         pooled, places = F.max_pool2d(maps, 2, return_indices=True)
         np.testing.assert_array_equal(values[f"shown pool{k}"], pooled[0, 0])
-        np.testing.assert_array_equal(values[f"shown deconv{k}"], F.max_unpool2d(pooled, places, 2)[0, 0])
+        np.testing.assert_array_equal(
+            values[f"shown deconv{k}"], F.max_unpool2d(pooled, places, [2, 2])[0, 0]
+        )
         maps = pooled
 
 

@@ -24,7 +24,7 @@ def one_by_one() -> Still:
     maps = np.concatenate([correlate(channels, row[:, None, None], "valid") for row in MIX])
     seen, made = channels[:, *_PIXEL], maps[:, *_PIXEL]
     tile, pitch, top = 96.0, 116.0, 56.0
-    x_channels, x_matrix, x_maps = 134.0, 256.0, 616.0
+    x_channels, x_matrix, x_maps = 128.0, 262.0, 618.0
     middle = top + pitch + tile / 2
     cell, high = 48.0, middle - 72.0
     parts: list[Element] = [

@@ -11,7 +11,7 @@ from neocog.data.packing import collate
 from neocog.data.scenes import Scenes
 from neocog.ops.boxes import iou
 from neocog.pictures.figure import Still
-from neocog.pictures.shapes import arrow, cells, false_colours, note, number, values_picture, volume
+from neocog.pictures.shapes import arrow, cells, false_colours, note, number, spaced, values_picture, volume
 from neocog.pictures.svg import Element, group, pixels, rect, text
 from neocog.types import Task
 from neocog.zoo import create
@@ -67,26 +67,23 @@ def two_headed_localization() -> Still:
     corners = np.stack([answer.box.numpy(), truth[0].numpy()]) / _SIDE
     parts += [
         text(x_out, 282, "box, in shares of the side", class_="title"),
-        *(
-            note(x_out + 25 + 50 * i, 304, one, anchor="middle")
-            for i, one in enumerate(("x0", "y0", "x1", "y1"))
-        ),
-        cells(corners, x_out, 312, side=50, limit=1.6, digits=2),
-        note(x_out - 10, 343, "answer", anchor="end"),
-        note(x_out - 10, 393, "true", anchor="end"),
+        spaced(("x0", "y0", "x1", "y1"), x_out + 22, 304, 44),
+        cells(corners, x_out, 312, side=44, limit=1.6, digits=2),
+        note(x_out + 186, 339, "answer"),
+        note(x_out + 186, 383, "truth"),
         note(0, 330, f"to learn from: {losses['classes']:.2f}, the cross-entropy of the class,"),
         note(0, 348, f"and {losses['boxes']:.2f}, smooth L1 of the corners"),
         note(0, 376, f"so far the boxes overlap with IoU {overlap:.2f}"),
     ]
     alt = (
-        f"A scene with one main object, a {scenes.classes[label]}, in its true box; the maps of one trunk; and two "
-        f"heads on the last: {len(mean)} means lead to {len(scenes.classes)} scores, and {code.size} cells to the "
-        "four corners of a box, which in an untrained network is the middle of the picture."
+        f"A scene with one main object, a {scenes.classes[label]}, in its true box; maps of one trunk; two "
+        f"heads on the last: {len(mean)} means give {len(scenes.classes)} scores, and {code.size} values "
+        "the corners of a box, which in an untrained network is the middle of the picture."
     )
     values = {"truth": truth[0].numpy(), "box": answer.box.numpy(), "scores": answer.scores.numpy()}
     values |= {"iou": np.array(overlap), "losses": np.array(list(losses.values())), "label": np.array(label)}
     values |= {"seen": seen, "mean": mean, "cells": code, "logits": output.logits[0].numpy()}
-    return Still("two-headed-localization", alt, 920, 420, parts, values)
+    return Still("two-headed-localization", alt, 940, 420, parts, values)
 
 
 def _framed(box: np.ndarray, top: float, colour: str, width: float, dash: str | None = None) -> Element:

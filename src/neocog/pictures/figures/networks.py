@@ -49,6 +49,7 @@ def architecture_digits() -> Still:
     net: Any = _trained_digit_net()
     digits = Digits("test")
     batch = collate([digits[i] for i in range(len(digits))], stride=1)
+    assert batch.labels is not None
     output = net(batch)
     right = output.logits.argmax(dim=1) == batch.labels
     shown = int(right.nonzero()[0])
@@ -253,7 +254,7 @@ def zoo() -> Still:
     return Still("zoo", alt, 720, legend + 8, parts, {"table": table})
 
 
-_LABELS = ("layers with weights", "parameters", "multiply-adds", "pixels a side seen")
+_LABELS = ("layers with weights", "parameters", "multiply-adds", "receptive field, px")
 
 
 def _measures(summary: Summary) -> tuple[int, int, int, int]:

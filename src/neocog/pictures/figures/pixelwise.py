@@ -33,7 +33,7 @@ def fcn_architecture() -> Still:
     trunk["fc7"] = output.deepest.shape[1:]
     scored = {name: made.shape[1:] for name, made in output.scores.items()}
     last, between = [one.factor for one in net.lasts], [one.factor for one in net.steps]
-    picture, best, agree = _best_at(last)
+    picture, told, agree = _told_by(last)
     top, x_sum, x_out, pitch = 110.0, 668.0, 800.0, 138.0
     xs = dict(zip(trunk, (170.0, 274.0, 366.0, 456.0, 546.0, x_sum), strict=True))
     parts: list[Element] = [
@@ -51,12 +51,12 @@ def fcn_architecture() -> Still:
             arrow((x, top + 96), (x, y - 22)),
             text(0, y - 4, f"FCN-{last[number]}s", class_="title"),
             note(0, y + 16, f"{'adds the' if number else 'the'} scores of {source}"),
-            _box(scored[level], x, y, colour="var(--accent)"),
+            _box(scored[level], x, y, colour="var(--accent)", front="var(--accent)"),
             note(x, y + 36, f"{scored[level][1]} x {scored[level][2]}", anchor="middle"),
             arrow((x_sum + 26, y), (x_out - 10, y), colour="var(--accent)", width=2),
             note((x_sum + x_out) / 2 + 6, y - 10, f"x {last[number]}", anchor="middle", class_="title"),
-            pixels(x_out, y - 48, 96, 96, best[number], smooth=True),
-            note(x_out, y + 66, f"at best IoU {agree[number]:.2f}"),
+            pixels(x_out, y - 48, 96, 96, told[number], smooth=True),
+            note(x_out, y + 66, f"IoU {agree[number]:.2f}"),
         ]
         if number:
             parts += [
@@ -72,13 +72,13 @@ def fcn_architecture() -> Still:
                 note(x_sum, y + 5, "+", anchor="middle", class_="title"),
             ]
     low = top + 186 + pitch * len(scored) - 30
-    said = "on the right: the true outlines, given by one share of each class a cell, and enlarged as much"
+    said = "right: the truth as cells of that size tell it, by the share of each class in a cell, enlarged"
     parts.append(note(0, low, said))
     alt = (
         f"Boxes for the maps of VGG-16, to 7 by 7. FCN-{last[0]}s enlarges the scores of the "
         f"last map {last[0]} times; FCN-{last[1]}s enlarges them {between[0]} times, adds those of pool4, "
-        f"and enlarges the sum {last[1]} times; FCN-{last[2]}s adds those of pool3 too, and enlarges {last[2]} "
-        "times. The outlines that each can draw at best become finer."
+        f"and enlarges the sum {last[1]} times; FCN-{last[2]}s adds those of pool3 too and enlarges it "
+        f"{last[2]} times. The outlines that cells of these sizes can tell become finer."
     )
     values = {name: np.array(shape) for name, shape in trunk.items()}
     values |= {f"scores {name}": np.array(shape) for name, shape in scored.items()}
@@ -87,17 +87,23 @@ def fcn_architecture() -> Still:
 
 
 def _box(
-    shape: Sequence[int], x: float, y: float, *, colour: str = "var(--quiet)", unit: float = 6.4
+    shape: Sequence[int],
+    x: float,
+    y: float,
+    *,
+    colour: str = "var(--quiet)",
+    front: str = "var(--surface)",
+    unit: float = 6.4,
 ) -> Element:
     """Maps (C, h, w) as a box with its front around (x, y); sides and depth by their square roots."""
     side, deep = unit * shape[1] ** 0.5, shape[0] ** 0.5 / 3
-    return volume(x - side / 2, y - side / 2, side, side, deep, colour=colour)
+    return volume(x - side / 2, y - side / 2, side, side, deep, colour=colour, front=front)
 
 
-def _best_at(strides: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray], list[float]]:
-    """A scene; its objects cut out by the best that cells of each stride can say; and the IoU of that.
+def _told_by(strides: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray], list[float]]:
+    """A scene; its objects cut out as cells of each stride tell them, both at half the size; and the IoU.
 
-    A cell knows the share that each class has of it, and the shares are enlarged to pixels.
+    A cell tells which share of it each class has, and the shares are enlarged to pixels.
     """
     sample = Scenes("std", "val", size=_SIDE, task=Task.SEGMENT)[_SCENE]
     assert sample.mask is not None
@@ -107,10 +113,10 @@ def _best_at(strides: Sequence[int]) -> tuple[np.ndarray, list[np.ndarray], list
     for stride in strides:
         coarse = F.avg_pool2d(shares, stride)
         said = Upsample(shares.shape[1], stride)(coarse)[0].argmax(dim=0)
-        pictures.append(np.where((said > 0).numpy()[..., None], sample.image, np.uint8(235)))
+        pictures.append(np.where((said > 0).numpy()[..., None], sample.image, np.uint8(235))[::2, ::2])
         both, any_ = (said == truth) & (truth > 0), (said > 0) | (truth > 0)
         overlaps.append(float(both.sum() / any_.sum()))
-    return sample.image, pictures, overlaps
+    return sample.image[::2, ::2], pictures, overlaps
 
 
 def deconvnet_architecture() -> Still:
@@ -132,7 +138,7 @@ def deconvnet_architecture() -> Still:
     ]
     for name, shape in shapes.items():
         x, colour = xs[name], "var(--accent)" if name.startswith("deconv") else "var(--quiet)"
-        kind = name.replace("deconv_", "")
+        kind = name.replace("_fc", "")
         parts += [
             _box(shape, x, middle, colour=colour, unit=4.2),
             note(
@@ -162,8 +168,8 @@ def deconvnet_architecture() -> Still:
     ]
     alt = (
         f"Boxes that shrink from {_SIDE} by {_SIDE} over five poolings to one cell of {shapes['fc7'][0]} "
-        "channels, and grow again in the same steps. From every pooling an arrow with its switches leads to the "
-        "unpooling of the same size. Below, a photograph pooled five times, and unpooled to dots in their places."
+        "channels, and grow again in the same steps. From every pooling an arrow with its switches leads to "
+        "the unpooling of its size. Below, a photograph pooled five times, and unpooled to dots in place."
     )
     values = {name: np.array(shape) for name, shape in shapes.items()}
     values |= {f"shown {name}": shown for name, shown in {**down, **back}.items()}

@@ -84,11 +84,11 @@ def max_pooling() -> Still:
         ("switches", "cell it came from", switches, 0, False),
         ("mean pooling", "the mean of each", means, 1, False),
     )
-    for x, (title, said, values, digits, strong) in zip(results, columns, strict=True):
+    for x, (title, said, shown, digits, strong) in zip(results, columns, strict=True):
         parts += [
             text(x, 20, title, class_="title"),
             note(x, 40, said),
-            _tinted(values, _OWN, _EVERY & strong, x, middle, digits=digits),
+            _tinted(shown, _OWN, _EVERY & strong, x, middle, digits=digits),
         ]
     note_y = middle + 2 * _SIDE + 26
     parts.append(note(results[1], note_y, "cells are counted from 0,", "row by row"))
