@@ -26,6 +26,6 @@ def indexed(picture: Image.Image) -> Image.Image:
     if picture.mode != "RGB" or picture.getcolors(256) is None:
         return picture
     colours, places = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
-    indexed = Image.fromarray(places.reshape(picture.height, picture.width).astype(np.uint8))
-    indexed.putpalette(colours.tobytes())
-    return indexed
+    small = Image.fromarray(places.reshape(picture.height, picture.width).astype(np.uint8))
+    small.putpalette(colours.tobytes())
+    return small

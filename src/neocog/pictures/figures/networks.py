@@ -58,10 +58,12 @@ def architecture_digits() -> Still:
     rows = {row.name: row for row in summarize(net, blank_batch((28, 28))).rows}
     conv1, pool1, conv2 = (rows[f"backbone.{name}"] for name in maps)
     last = rows["head.1"]
-    kernels = net.backbone.conv1.weight[:, 0].numpy()
+    first = net.backbone.conv1
+    kernels = first.weight[:, 0].numpy()
+    geometry = f"{first.kernel_size[0]} x {first.kernel_size[1]}, stride {first.stride[0]}"
     columns = (
         _Column("picture", "28 x 28", 0, batch.images[shown, :1].numpy()),
-        _Column("5 kernels", "6 x 6, stride 2", 206, kernels, signed=True),
+        _Column(f"{len(kernels)} kernels", geometry, 206, kernels, signed=True),
         _Column("maps", _size(conv1), 340, maps["conv1"], signed=True),
         _Column("pooled, ReLU", _size(pool1), 470, maps["pool1"]),
         _Column("maps", _size(conv2), 606, maps["conv2"]),
@@ -144,6 +146,12 @@ def _size(row: Row) -> str:
     return " x ".join(map(str, row.shape[1:]))
 
 
+def _square(layer: nn.Conv2d | nn.MaxPool2d) -> str:
+    """The kernel of a convolution or pooling."""
+    side = layer.kernel_size if isinstance(layer.kernel_size, int) else layer.kernel_size[0]
+    return f"{side} x {side}"
+
+
 def _split(row: Row) -> str:
     """Weights and biases of a layer, which has a bias for every channel that it makes."""
     return f"{row.parameters - row.shape[1]:,} + {row.shape[1]:,}"
@@ -180,9 +188,9 @@ def architecture_three_blocks() -> Still:
             note(x, 244, f"{high} x {wide}", f"x {channels}", class_=None),
         ]
         if row is not None and row.kind == "Conv2d":
-            parts.append(note(x, 290, "7 x 7", f"{row.parameters:,}"))
+            parts.append(note(x, 290, _square(backbone.conv1), f"{row.parameters:,}"))
         elif row is not None:
-            parts.append(note(x, 290, "2 x 2"))
+            parts.append(note(x, 290, _square(backbone.pool)))
         x += max(wide + reach, 58) + 30
     scores, count = rows[-1], rows[-1].shape[1]
     for place in range(count):
@@ -191,7 +199,11 @@ def architecture_three_blocks() -> Still:
         note(x, 244, f"{count} scores", class_=None),
         note(x, 290, "dense", f"{scores.parameters:,}"),
         text(0, 20, "three times: convolution to 32 channels, ReLU, pooling", class_="title"),
-        note(0, 40, "each block halves the sides; on the fronts one map of untrained filters"),
+        note(
+            0,
+            40,
+            "blue sides: after a convolution; on the fronts one map of untrained filters",
+        ),
         note(0, 290, "kernel", "parameters"),
         note(0, 340, credit("flower")),
     ]

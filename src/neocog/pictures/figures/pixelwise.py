@@ -136,6 +136,7 @@ def deconvnet_architecture() -> Still:
         text(xs["fc7"] + 40, 20, "and its mirror image back to every pixel", class_="title"),
         note(xs["fc7"], 66, "switches", anchor="middle"),
     ]
+    down, back = _through_pools(depth)
     for name, shape in shapes.items():
         x, colour = xs[name], "var(--accent)" if name.startswith("deconv") else "var(--quiet)"
         kind = name.replace("_fc", "")
@@ -154,7 +155,9 @@ def deconvnet_architecture() -> Still:
             path(runs, style="fill:none;stroke:var(--muted)", stroke_width=1.2),
             arrow((end, foot[1] - 12), (end, foot[1])),
         ]
-    down, back = _through_pools(depth)
+    x = xs["picture"] - 2.1 * _SIDE**0.5
+    side = 4.2 * _SIDE**0.5
+    parts.append(pixels(x, middle - side / 2, side, side, photograph("china", 64), smooth=True))
     for name, shown in {**down, **back}.items():
         parts.append(values_picture(shown, xs[name] - tile / 2, low, tile, limit=1.0))
     parts += [
