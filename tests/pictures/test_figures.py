@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.references.figures import photographs, signals
+from tests.references.figures import networks, photographs, signals
 
 from neocog.pictures.axes import SIZE
 from neocog.pictures.figure import FORMATS, MARGIN, Figure, Moving, Still
 from neocog.pictures.figures import FIGURES
 from neocog.pictures.svg import Element, text_width
 
-CHECKS = {**signals.CHECKS, **photographs.CHECKS}
+CHECKS = {**signals.CHECKS, **photographs.CHECKS, **networks.CHECKS}
 
 
 @cache

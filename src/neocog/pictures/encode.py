@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 
+import numpy as np
 from PIL import Image
 
 
@@ -26,3 +27,13 @@ def data_url(picture: Image.Image, *, jpeg: bool = False) -> str:
     """An address that holds the whole picture, exactly unless as `jpeg`."""
     kind, content = ("jpeg", jpeg_bytes(picture)) if jpeg else ("png", png_bytes(picture))
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
+
+
+def indexed(picture: Image.Image) -> Image.Image:
+    """The same pixels by way of a palette, which is smaller, if the picture has few enough colours."""
+    if picture.mode != "RGB" or picture.getcolors(256) is None:
+        return picture
+    colours, places = np.unique(np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True)
+    small = Image.fromarray(places.reshape(picture.height, picture.width).astype(np.uint8))
+    small.putpalette(colours.tobytes())
+    return small

@@ -84,8 +84,8 @@ class _Painter:
             x0, y0 = dx + at["x"], dy + at["y"]
             x1, y1 = x0 + at["width"], y0 + at["height"]
             radius = at["rx"]
-            if fill and min(at["width"], at["height"]) >= 1:
-                pen.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius, fill=fill)
+            if fill and x1 > x0 and y1 > y0:
+                pen.rounded_rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), radius, fill=fill)
             if stroke and dash:
                 corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]
                 _stroke(pen, corners, stroke, wide, dash)

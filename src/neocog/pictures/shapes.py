@@ -11,6 +11,7 @@ from neocog.pictures.maps import coloured
 from neocog.pictures.svg import Element, Point, group, line, path, pixels, rect, text, text_width
 
 CELL = 34.0  # side of a square with a number
+_SHADES = 60  # from 0 to the limit
 _DARK_INK, _LIGHT_INK = "#15181c", "#ffffff"
 
 
@@ -81,6 +82,40 @@ def arrow(start: Point, end: Point, *, colour: str = "var(--muted)", width: floa
     )
 
 
+def volume(
+    x: float,
+    y: float,
+    wide: float,
+    high: float,
+    deep: float,
+    *,
+    face: np.ndarray | None = None,
+    colour: str = "var(--quiet)",
+    front: str = "var(--surface)",
+) -> Element:
+    """A box seen from the front and a little from above, as maps are drawn: (x, y) is the top left of its
+    front, which shows the picture `face` (H, W) or (H, W, 3) uint8, and it reaches `deep` pixels back.
+    """
+    dx, dy = volume_reach(deep)
+    corners = [(x, y), (x + wide, y), (x + wide, y + high), (x, y + high)]
+    top = [corners[0], (x + dx, y - dy), (x + wide + dx, y - dy), corners[1]]
+    side = [corners[1], (x + wide + dx, y - dy), (x + wide + dx, y + high - dy), corners[2]]
+    edge = "stroke:var(--axis)"
+    parts = [
+        path([top], closed=True, style=f"fill:var(--grid);{edge}"),
+        path([side], closed=True, style=f"fill:{colour};{edge}"),
+        path([corners], closed=True, style=f"fill:{front};{edge}"),
+    ]
+    if face is not None:
+        parts.append(pixels(x, y, wide, high, face, smooth=face.shape[1] > wide))
+    return group(*parts)
+
+
+def volume_reach(deep: float) -> Point:
+    """How far a box of this depth reaches to the right of its front, and above it."""
+    return 0.8 * deep, 0.5 * deep
+
+
 def note(
     x: float,
     y: float,
@@ -98,11 +133,21 @@ def note(
 def values_picture(
     values: np.ndarray, x: float, y: float, side: float, *, limit: float | None = None, signed: bool = False
 ) -> Element:
-    """Values (H, W) in false colours, `side` pixels wide. Colours as those of `cells`."""
-    limit = float(np.abs(values).max(initial=0)) if limit is None else limit
+    """Values (H, W) in false colours, `side` pixels wide."""
     height = side * values.shape[0] / values.shape[1]
     smooth = values.shape[1] > side
-    return pixels(x, y, side, height, coloured(values, limit, signed=signed), smooth=smooth)
+    return pixels(x, y, side, height, false_colours(values, limit=limit, signed=signed), smooth=smooth)
+
+
+def false_colours(values: np.ndarray, *, limit: float | None = None, signed: bool = False) -> np.ndarray:
+    """Values (H, W) as a picture (H, W, 3) uint8, in the colours of `cells`, but in few shades.
+
+    More shades can hardly be told apart, and make files several times as large.
+    """
+    limit = float(np.abs(values).max(initial=0)) if limit is None else limit
+    if limit > 0:
+        values = np.round(values * (_SHADES / limit)) * (limit / _SHADES)
+    return coloured(values, limit, signed=signed)
 
 
 def spaced(texts: Sequence[str], x: float, y: float, pitch: float) -> Element:

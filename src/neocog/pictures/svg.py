@@ -13,7 +13,7 @@ from html import escape
 import numpy as np
 from PIL import Image
 
-from neocog.pictures.encode import data_url
+from neocog.pictures.encode import data_url, indexed
 
 Value = str | float | None
 Point = tuple[float, float]
@@ -103,6 +103,7 @@ def pixels(
 
     As `jpeg` a photograph takes a fifth of the bytes, and changes a little.
     """
+    image = Image.fromarray(values)
     return Element(
         "image",
         {
@@ -110,7 +111,7 @@ def pixels(
             "y": y,
             "width": width,
             "height": height,
-            "href": data_url(Image.fromarray(values), jpeg=jpeg),
+            "href": data_url(image if jpeg else indexed(image), jpeg=jpeg),
             "preserveAspectRatio": "none",
             "style": None if smooth else "image-rendering:pixelated",
         },

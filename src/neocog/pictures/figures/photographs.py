@@ -12,6 +12,7 @@ from neocog.ops.filter import filter_image
 from neocog.ops.kernels import gabor, gaussian, laplacian_of_gaussian, read_kernel
 from neocog.pictures.axes import Axis
 from neocog.pictures.figure import Still
+from neocog.pictures.figures.samples import Name, credit, photograph
 from neocog.pictures.figures.signals import bar, stage
 from neocog.pictures.maps import coloured, signed_rgb
 from neocog.pictures.shapes import arrow, cells, note, values_picture, window
@@ -20,22 +21,13 @@ from neocog.pictures.svg import Element, line, pixels, text
 _WIDTH = 720.0
 
 
-def photograph(name: str, width: int) -> np.ndarray:
-    """One of scikit-learn's sample images, china.jpg or flower.jpg, shrunk: (H, W, 3) uint8."""
-    from sklearn.datasets import load_sample_image
-
-    whole = Image.fromarray(load_sample_image(name))
-    return np.asarray(whole.resize((width, round(width * whole.height / whole.width)), Resampling.LANCZOS))
-
-
-def credit(name: str, y: float) -> Element:
-    """Whose the photograph is."""
-    return note(0, y, f"photograph: scikit-learn's sample image {name}", class_="small muted")
+def _credit(name: Name, y: float) -> Element:
+    return note(0, y, credit(name), class_="small muted")
 
 
 def laplacian_photograph() -> Still:
     """Both Laplacians of a photograph: flat parts give nothing, edges give a pair of lines."""
-    picture = photograph("china.jpg", 384)[9:163, 18:250]
+    picture = photograph("china", 384)[9:163, 18:250]
     grey = np.asarray(Image.fromarray(picture).convert("L"))
     kernels = {name: read_kernel(name) for name in ("laplacian", "laplacian-4")}
     answers = {name: filter_image(grey, kernel) for name, kernel in kernels.items()}
@@ -45,7 +37,7 @@ def laplacian_photograph() -> Still:
     children: list[Element] = [
         text(0, 16, "A photograph", class_="title"),
         pixels(0, top, wide, high, picture, smooth=True, jpeg=True),
-        credit("china.jpg", top + high + 16),
+        _credit("china", top + high + 16),
         note(
             right,
             top + high - 56,
@@ -79,7 +71,7 @@ def _map(values: np.ndarray, x: float, y: float, wide: float) -> Element:
 
 def sobel_close_up() -> Still:
     """Eight by eight pixels across an edge, their slopes in x and y, and how steep they are."""
-    picture = photograph("china.jpg", 240)
+    picture = photograph("china", 240)
     grey = np.asarray(Image.fromarray(picture).convert("L")).astype(int)
     row, column, count = 26, 82, 8
     crop = grey[row : row + count, column : column + count]
@@ -94,7 +86,7 @@ def sobel_close_up() -> Still:
     children: list[Element] = [
         text(0, 16, "A photograph", class_="title"),
         pixels(0, top, wide, scale * len(picture), picture, smooth=True, jpeg=True),
-        credit("china.jpg", top + scale * len(picture) + 14),
+        _credit("china", top + scale * len(picture) + 14),
         text(x_crop, 16, "Grey levels at its edge", class_="title"),
         *(
             line((at[0] + count * scale, y), (x_crop, v), style="stroke:var(--accent)", opacity=0.6)
@@ -136,7 +128,7 @@ def sobel_close_up() -> Still:
 
 def edges_as_sparsity() -> Still:
     """A photograph and its edge map: nearly all numbers of the second are close to zero."""
-    picture = photograph("flower.jpg", 232)
+    picture = photograph("flower", 232)
     grey = np.asarray(Image.fromarray(picture).convert("L")) / 255
     edges = np.hypot(*(filter_image(grey, read_kernel(name)) for name in ("sobel-x", "sobel-y")))
     strength = edges / edges.max()
@@ -150,7 +142,7 @@ def edges_as_sparsity() -> Still:
         text(right, 16, "Its edges", class_="title"),
         pixels(0, top, wide, high, picture, smooth=True, jpeg=True),
         pixels(right, top, wide, high, shown, smooth=True, jpeg=True),
-        credit("flower.jpg", top + high + 18),
+        _credit("flower", top + high + 18),
     ]
     shares = []
     bins = np.linspace(0, 1, 21)
@@ -182,7 +174,7 @@ def edges_as_sparsity() -> Still:
 
 def six_filters() -> Still:
     """A 32x32x3 picture under six 5x5x3 filters: six maps of 28x28."""
-    whole = photograph("flower.jpg", 640)[80:372, 160:452]
+    whole = photograph("flower", 640)[80:372, 160:452]
     picture = np.asarray(Image.fromarray(whole).resize((32, 32), Resampling.LANCZOS)) / 255
     filters = _filters()
     maps = correlate(picture[None], filters, "valid", axes=(1, 2, 3))[..., 0]
@@ -212,7 +204,7 @@ def six_filters() -> Still:
             values_picture(answer, x, y_map, side, signed=True),
             text(middle, y_map + side + 18, _FILTERS[i], text_anchor="middle", class_="small muted"),
         ]
-    children.append(credit("flower.jpg", y_map + side + 44))
+    children.append(_credit("flower", y_map + side + 44))
     alt = (
         "A flower as a picture of 32 by 32 pixels in three colours. Arrows lead to six filters of 5 by 5 by "
         f"3 weights and on to six maps of {count} by {count}: of upright, level and slanted edges, of spots, "

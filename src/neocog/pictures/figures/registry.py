@@ -6,7 +6,20 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from neocog.pictures.figure import Figure
-from neocog.pictures.figures import fields, integrals, photographs, signals, sliding
+from neocog.pictures.figures import (
+    channels,
+    fields,
+    integrals,
+    invariance,
+    localization,
+    networks,
+    photographs,
+    pixelwise,
+    pooling,
+    sharing,
+    signals,
+    sliding,
+)
 
 
 class Entry(NamedTuple):
@@ -40,5 +53,19 @@ FIGURES = {
         Entry(photographs.six_filters, "a 32x32x3 picture under six filters"),
         Entry(sliding.two_maps, "two filters scan a picture to two maps"),
         Entry(photographs.edges_as_sparsity, "nearly all of a photograph's edge map is close to zero"),
+        Entry(pooling.max_pooling, "max-pooling of 4x4 to 2x2, with switches"),
+        Entry(invariance.pooling_invariance, "three detectors for three orientations, and their maximum"),
+        Entry(invariance.pooling_shift, "pooled values stay where the input moves by one"),
+        Entry(pooling.large_map_pooled, "a map of 224x224 and its pooled one, to scale"),
+        Entry(pooling.unpooling, "maxima put back by their switches, against enlarging without"),
+        Entry(sharing.parameter_sharing, "connections and weights of three kinds of layer"),
+        Entry(sharing.sharing_counts, "weights of three kinds of layer on 1000x1000 pixels"),
+        Entry(channels.one_by_one, "a 1x1 convolution as a matrix over channels at every pixel"),
+        Entry(networks.architecture_digits, "the notes' net for digits, with every map"),
+        Entry(networks.architecture_three_blocks, "three blocks of convolution, ReLU and pooling, to scale"),
+        Entry(localization.two_headed_localization, "one trunk, a head for the class and one for the box"),
+        Entry(pixelwise.fcn_architecture, "FCN-32s, FCN-16s and FCN-8s: scores, skips, up-samplings"),
+        Entry(pixelwise.deconvnet_architecture, "an encoder and its mirror image, joined by switches"),
+        Entry(networks.zoo, "LeNet-5, AlexNet and VGG-16 beside each other"),
     )
 }
