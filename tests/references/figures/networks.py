@@ -208,7 +208,7 @@ CHECKS = {
     "two-headed-localization": Check(_localized, ("iou",), _more),
     "fcn-architecture": Check(_skipped, ("create",), _halved),
     "deconvnet-architecture": Check(_mirrored, ("max_pool", "unpool"), _more),
-    "max-pooling": Check(_max_pooled, ("max_pool", "correlate"), _more),
+    "max-pooling": Check(_max_pooled, ("max_pool", "mean_pool"), _more),
     "large-map-pooled": Check(_large_pooled, ("max_pool", "correlate", "conv_out"), _more),
     "unpooling": Check(_unpooled, ("max_pool", "unpool"), _more),
     "pooling-invariance": Check(_invariant, ("correlate", "max_pool"), _more),

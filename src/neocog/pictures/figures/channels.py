@@ -28,7 +28,7 @@ def one_by_one() -> Still:
     middle = top + pitch + tile / 2
     cell, high = 48.0, middle - 72.0
     parts: list[Element] = [
-        text(0, 20, "square", class_="title"),
+        text(0, 20, "photograph", class_="title"),
         pixels(0, top + pitch, tile, tile, picture, smooth=True),
         text(x_channels, 20, "3 channels", class_="title"),
         text(x_matrix, 20, "at each pixel the same matrix", class_="title"),
@@ -65,7 +65,7 @@ def one_by_one() -> Still:
         note(0, top + 3 * pitch + 4, credit("flower")),
     ]
     alt = (
-        "A square of a flower as three channels, red, green and blue. At one marked pixel their values "
+        "A photograph of a flower as three channels, red, green and blue. At one marked pixel their values "
         f"{seen.round(2).tolist()} are multiplied by a matrix of three by three and give "
         f"{made.round(2).tolist()}; done at every pixel this makes three new maps: brightness, red against "
         "green, blue against yellow."

@@ -208,7 +208,7 @@ def architecture_three_blocks() -> Still:
         note(0, 340, credit("flower")),
     ]
     alt = (
-        f"Boxes to scale, from a square of {side} by {side} pixels over three blocks, each a "
+        f"Boxes to scale, from a photograph of {side} by {side} pixels over three blocks, each a "
         "convolution to 32 channels and a pooling that halves the sides, to a box of "
         f"{_size(layers[-1])}, and {count} scores."
     )

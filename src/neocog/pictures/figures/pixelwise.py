@@ -164,7 +164,7 @@ def deconvnet_architecture() -> Still:
         note(
             0,
             low + tile + 22,
-            "a square of 64 x 64, pooled again and again, and each result put back by its switches;",
+            "a photograph of 64 x 64, pooled again and again, and each result put back by its switches;",
         ),
         note(0, low + tile + 40, "what is still empty the convolutions learn to fill"),
         note(0, low + tile + 62, credit("china")),
@@ -172,7 +172,7 @@ def deconvnet_architecture() -> Still:
     alt = (
         f"Boxes that shrink from {_SIDE} by {_SIDE} over five poolings to one cell of {shapes['fc7'][0]} "
         "channels, and grow again in the same steps. From every pooling an arrow with its switches leads to "
-        "the unpooling of its size. Below, a square pooled five times, and unpooled to dots in place."
+        "the unpooling of its size. Below, a photograph pooled five times, and unpooled to dots in place."
     )
     values = {name: np.array(shape) for name, shape in shapes.items()}
     values |= {f"shown {name}": shown for name, shown in {**down, **back}.items()}
@@ -180,7 +180,7 @@ def deconvnet_architecture() -> Still:
 
 
 def _through_pools(depth: int) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """A square under so many max-poolings, and each pooled one put back by its own switches."""
+    """A photograph under so many max-poolings, and each pooled one put back by its own switches."""
     maps = torch.from_numpy(grey(square("china", 2 * 2**depth)))[None, None]
     down, back = {"picture": maps}, {}
     for k in range(1, depth + 1):

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from neocog.ops.arithmetic import conv_out
 from neocog.ops.convolve import correlate
-from neocog.ops.pool import max_pool, unpool
+from neocog.ops.pool import max_pool, mean_pool, unpool
 from neocog.parts.upsample import Upsample
 from neocog.pictures.figure import Still
 from neocog.pictures.figures.samples import credit, grey, square
@@ -69,7 +69,7 @@ _OWN, _EVERY = np.arange(4).reshape(2, 2), np.ones((2, 2), bool)
 def max_pooling() -> Still:
     """Windows of 2x2 that do not overlap: the maximum of each, its place, and for comparison the mean."""
     maxima, switches = _pooled(MAP)
-    means = correlate(MAP, np.full((2, 2), 1 / 4), "valid")[::2, ::2]
+    means = mean_pool(torch.from_numpy(MAP[None, None].astype(float)), 2)[0, 0].numpy()
     chosen = np.isin(np.arange(MAP.size).reshape(MAP.shape), switches)
     top, results = 58.0, (270.0, 430.0, 590.0)
     middle = top + _SIDE
@@ -102,7 +102,7 @@ def max_pooling() -> Still:
 
 
 def _edges(side: int) -> np.ndarray:
-    """Where a square grows brighter to the right, (side, side): a filtered map, after its ReLU."""
+    """Where a photograph grows brighter to the right, (side, side): a filtered map, after its ReLU."""
     padded = np.pad(grey(square("china", side)), 1, mode="edge")
     edges: np.ndarray = correlate(padded, SOBEL, "valid").clip(min=0)
     return edges
@@ -123,7 +123,7 @@ def large_map_pooled() -> Still:
     middle = top + half * scale / 2
     low = top + wide - near_side
     parts: list[Element] = [
-        text(0, 20, "square", class_="title"),
+        text(0, 20, "photograph", class_="title"),
         pixels(0, top, near_side, near_side, square("china", side // 2), smooth=True),
         arrow((near_side + 6, top + near_side / 2), (x_map - 6, top + near_side / 2)),
         text(x_map, 20, f"a map of its edges, {side} x {side}", class_="title"),
@@ -145,7 +145,7 @@ def large_map_pooled() -> Still:
         note(0, top + wide + 24, credit("china")),
     ]
     alt = (
-        f"A map of {side} by {side} values, the edges of a square, beside the map of {half} by "
+        f"A map of {side} by {side} values, the edges of a photograph, beside the map of {half} by "
         f"{half} that max-pooling makes of it, at the same scale: a quarter of the area, and every edge is "
         "still there. A framed part is enlarged from both."
     )
@@ -194,7 +194,7 @@ def unpooling() -> Still:
             values_picture(many[head], x, below + down, size, limit=float(edges.max())),
         ]
         x += size + gap
-    said = "The same with the edges of a square, 64 x 64, in windows of 4 x 4:"
+    said = "The same with the edges of a photograph, 64 x 64, in windows of 4 x 4:"
     parts.append(note(1, below - 14, said))
     parts.append(note(1, below + wide + 26, credit("china")))
     alt = (

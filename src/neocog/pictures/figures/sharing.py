@@ -133,7 +133,7 @@ def sharing_counts() -> Still:
 
 
 def _icon(kind: str, x: float, y: float, side: float) -> Element:
-    """A square, three units beside it, and what each of these sees, a colour a set of weights."""
+    """A photograph, three units beside it, and what each of these sees, a colour a set of weights."""
     parts = [pixels(x, y, side, side, square("china", 84), smooth=True)]
     windows = ((8.0, 12.0), (34.0, 34.0), (58.0, 60.0))
     for number, (left, top) in enumerate(windows):
