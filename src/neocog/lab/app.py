@@ -1,0 +1,92 @@
+"""The server of the lab: its page, and the same HTTP API that the page uses."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+from neocog.errors import NeocogError
+from neocog.lab import models, operators
+from neocog.lab.guard import Guard, Limits, is_loopback, told
+from neocog.lab.runs import Runs
+from neocog.pictures.maps import PLAIN, SIGNED
+from neocog.pictures.theme import FONT, variables
+from neocog.version import __version__
+
+STATIC = Path(str(files("neocog.lab") / "static"))
+_THEME = (
+    variables(":root")
+    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)}}}"
+)
+
+
+def create_app(
+    runs: Runs | None = None,
+    *,
+    host: str = "127.0.0.1",
+    token: str | None = None,
+    limits: Limits | None = None,
+) -> FastAPI:
+    """The application, for any ASGI server that listens on `host`.
+
+    Raises ValueError for an address that others can reach, unless there is a token.
+    """
+    if not is_loopback(host) and not token:
+        raise ValueError(f"{host} can be reached from other machines, so a token is needed")
+    app = FastAPI(
+        title="Neocog lab",
+        version=__version__,
+        description="What the page does, it does through these. Programs send the header `X-Neocog: 1`.",
+        docs_url=None,  # FastAPI's own page comes from somebody else's server
+        redoc_url=None,
+        openapi_url="/api/v1/openapi.json",
+    )
+    app.state.runs = runs or Runs()
+    for router in (operators.router, models.router):
+        app.include_router(router, prefix="/api/v1")
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(ValueError, _impossible)
+    app.add_exception_handler(NeocogError, _impossible)
+
+    @app.get("/api/v1/health", tags=["server"])
+    def health() -> dict[str, str]:
+        """Whether the server runs."""
+        return {"status": "ok", "version": __version__}
+
+    @app.get("/static/theme.css", include_in_schema=False)
+    def theme() -> Response:
+        return Response(_THEME, media_type="text/css")
+
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/", include_in_schema=False)
+    def page() -> Response:
+        return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
+    app.add_middleware(Guard, hosts=hosts, token=token, limits=limits)
+    return app
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return told(error)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    """What pydantic found, as one line: the first field that is wrong."""
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"] if part != "body")
+    return JSONResponse({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 422)
+
+
+async def _impossible(request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 422)

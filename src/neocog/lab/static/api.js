@@ -1,0 +1,44 @@
+// The lab's HTTP API. Of requests under one name the latest wins: an earlier one is dropped.
+
+const running = new Map();
+
+export async function ask(path, body, name = path) {
+  running.get(name)?.abort();
+  const control = new AbortController();
+  running.set(name, control);
+  const response = await fetch(`/api/v1/${path}`, {
+    method: body === undefined ? "GET" : "POST",
+    headers: body === undefined ? {} : { "Content-Type": "application/json" },
+    body: body === undefined ? undefined : JSON.stringify(body),
+    signal: control.signal,
+  });
+  const answer = await response.json();
+  if (!response.ok) throw new Error(answer.error);
+  return answer;
+}
+
+/** A line that says whether what the page computed equals what the library gives. */
+export function agreement() {
+  const line = document.createElement("p");
+  line.className = "agrees";
+  line.setAttribute("role", "status");
+  line.compare = async (path, body, difference) => {
+    try {
+      const far = difference(await ask(path, body));
+      line.dataset.state = far <= 1e-6 ? "yes" : "no";
+      line.textContent = far <= 1e-6 ? "equals the library's output" : `differs from the library's output by ${far.toPrecision(2)}`;
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      line.dataset.state = "no";
+      line.textContent = error.message;
+    }
+  };
+  return line;
+}
+
+/** The largest difference between two lists of lists of numbers. */
+export function farthest(ours, theirs) {
+  const a = ours.flat(), b = theirs.flat();
+  if (a.length !== b.length) return Infinity;
+  return a.reduce((most, value, i) => Math.max(most, Math.abs(value - b[i])), 0);
+}
