@@ -14,14 +14,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.references.figures import signals
+from tests.references.figures import detection, signals
 
 from neocog.pictures.axes import SIZE
 from neocog.pictures.figure import FORMATS, MARGIN, Figure, Moving, Still
 from neocog.pictures.figures import FIGURES
 from neocog.pictures.svg import Element, text_width
 
-CHECKS = {**signals.CHECKS}
+CHECKS = {**signals.CHECKS, **detection.CHECKS}
 
 
 @cache

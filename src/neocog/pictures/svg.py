@@ -90,9 +90,19 @@ def text(x: float, y: float, content: str, **attributes: Value) -> Element:
 
 
 def pixels(
-    x: float, y: float, width: float, height: float, values: np.ndarray, *, smooth: bool = False
+    x: float,
+    y: float,
+    width: float,
+    height: float,
+    values: np.ndarray,
+    *,
+    smooth: bool = False,
+    jpeg: bool = False,
 ) -> Element:
-    """A picture (H, W) or (H, W, 3) uint8 in a rectangle, its pixels squares unless `smooth`."""
+    """A picture (H, W) or (H, W, 3) uint8 in a rectangle, its pixels squares unless `smooth`.
+
+    As `jpeg`, which suits photographs, it takes a tenth of the bytes and loses a little.
+    """
     return Element(
         "image",
         {
@@ -100,7 +110,7 @@ def pixels(
             "y": y,
             "width": width,
             "height": height,
-            "href": data_url(Image.fromarray(values)),
+            "href": data_url(Image.fromarray(values), jpeg=jpeg),
             "preserveAspectRatio": "none",
             "style": None if smooth else "image-rendering:pixelated",
         },

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from neocog.pictures.figure import Figure
-from neocog.pictures.figures import signals, sliding
+from neocog.pictures.figures import detection, signals, sliding
 
 
 class Entry(NamedTuple):
@@ -28,5 +28,7 @@ FIGURES = {
     for entry in (
         Entry(signals.pulse_smoothing, "a pulse averaged by a sliding box"),
         Entry(sliding.binary_image, "a 3x3 kernel slides over a 5x5 picture of zeros and ones"),
+        Entry(detection.region_proposals, "regions that may hold an object, and how many objects they cover"),
+        Entry(detection.single_shot_grid, "cells and default boxes that answer for objects"),
     )
 }
