@@ -39,7 +39,8 @@ def single_shot_grid() -> Still:
     step = {cells: data.side / cells for cells in _MAPS}
     shapes = {cells: box_shapes(*sides, ratios=(2,)) for cells, sides in _MAPS.items()}
     tables = [grid_boxes(shapes[cells], (cells, cells), step[cells]) for cells in _MAPS]
-    matched = match(torch.cat(tables), objects, positive=0.5).split([len(table) for table in tables])
+    together = match(torch.cat(tables), objects, positive=0.5)
+    matched = together[: len(tables[0])], together[len(tables[0]) :]
     centres = to_centre(objects.boxes)[:, :2]
     responsible = (centres // step[8]).long()
     scale, picture = _SIDE / data.side, pale(scene.image)
@@ -168,7 +169,8 @@ def left_of(tree: Hierarchy, labels: np.ndarray, count: int) -> np.ndarray:
     for region in range(made - 1, -1, -1):
         if tree.parents[region] < made:
             within[region] = within[tree.parents[region]]
-    return within[labels]
+    regions: np.ndarray = within[labels]
+    return regions
 
 
 def mean_colours(image: np.ndarray, labels: np.ndarray) -> np.ndarray:

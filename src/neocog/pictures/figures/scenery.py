@@ -11,8 +11,8 @@ from neocog.pictures.theme import MARK_INK
 
 
 def view(image: np.ndarray, corner: Point, side: float) -> Element:
-    """A square picture (H, H, 3) or (H, H) uint8 with its top left corner here, `side` pixels wide."""
-    return pixels(*corner, side, side, image, smooth=True, jpeg=True)
+    """A picture (H, W, 3) uint8 with its top left corner here, `side` pixels wide."""
+    return pixels(*corner, side, side * image.shape[0] / image.shape[1], image, smooth=True, jpeg=True)
 
 
 def pale(image: np.ndarray) -> np.ndarray:
