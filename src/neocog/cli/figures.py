@@ -52,7 +52,9 @@ def figures(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", metavar="M", help="Minutes of optimisation of each model trained first (default: 3)."
+            "--minutes",
+            metavar="M",
+            help="Budget of each model that is trained first (default: 3, or 15 beside DeconvNet).",
         ),
     ] = None,
     threads: ThreadsOption = None,

@@ -18,7 +18,7 @@ def png_bytes(picture: Image.Image) -> bytes:
 def jpeg_bytes(picture: Image.Image) -> bytes:
     """Of an RGB or grey picture such as a photograph, a tenth as long."""
     buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=88, subsampling=0, optimize=True)
+    picture.save(buffer, "JPEG", quality=82, subsampling=0, optimize=True)
     return buffer.getvalue()
 
 

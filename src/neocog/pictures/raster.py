@@ -84,7 +84,7 @@ class _Painter:
             x0, y0 = dx + at["x"], dy + at["y"]
             x1, y1 = x0 + at["width"], y0 + at["height"]
             radius = at["rx"]
-            if fill:
+            if fill and x1 - x0 >= 1 and y1 - y0 >= 1:  # thinner ones do not show
                 pen.rounded_rectangle((x0, y0, x1 - 1, y1 - 1), radius, fill=fill)
             if stroke and dash:
                 corners = [(x0, y0), (x1, y0), (x1, y1), (x0, y1), (x0, y0)]

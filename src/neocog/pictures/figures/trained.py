@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from neocog.pictures.answers import class_rgb
 from neocog.pictures.figure import Still
 from neocog.pictures.figures.scenery import outline, pale, view
 from neocog.pictures.maps import coloured
@@ -97,11 +96,13 @@ def segmentation_table(
     scale = side / width
     high = height * scale
     second, third = _TOP + high + 12, _TOP + 2 * high + 12
+    there = np.unique([truth, *(one.mask for one in answers)]).tolist()
+    colours = class_colours([label for label in there if label < len(classes)], classes)
     parts: list[Element] = []
     for place, (title, mask) in enumerate([("truth", truth), *((one.model, one.mask) for one in answers)]):
         x = place * (side + 16)
         parts.append(text(x, 22, title, class_="title"))
-        parts.append(pixels(x, _TOP, side, high, mask_colours(mask, classes)))
+        parts.append(pixels(x, _TOP, side, high, painted(mask, colours)))
         if place == 0:
             parts.append(view(image, (x, second), side))
             continue
@@ -111,28 +112,12 @@ def segmentation_table(
             parts.append(
                 path(runs, style=f"stroke:{colour};fill:none", stroke_width=width, stroke_linecap="square")
             )
-    measures = (
-        ("boundary F1 here", [one.boundary_f1 for one in answers]),
-        (f"boundary F1, all {images}", [one.test_boundary_f1 for one in answers]),
-        (f"mean IoU, all {images}", [one.test_mean_iou for one in answers]),
-    )
-    for row, (heading, measured) in enumerate(measures):
-        y = third + 20 + 24 * row
-        parts.append(note(0, y + 5, heading))
-        best = max(value or 0.0 for value in measured)
-        for place, value in enumerate(measured, 1):
-            corner = place * (side + 16), y
-            parts.append(_bar([(value or 0.0, _shade(value == best))], side - 60, corner, _three(value)))
-    labels = [
-        label for label in np.unique([truth, *(one.mask for one in answers)]).tolist() if label < len(classes)
-    ]
+    parts += _measures(answers, images, side, third + 20)
     y = third + 104
     parts.append(
         note(0, y, "boundaries: wide and grey the true ones, blue the answer's", class_="muted small")
     )
-    legend = [
-        (classes[label], "#{:02x}{:02x}{:02x}".format(*_class_colour(label, classes))) for label in labels
-    ]
+    legend = [(classes[label], colour) for label, colour in colours.items()]
     parts.append(_legend(legend, 0, y + 26))
     told = "; ".join(f"{one.model} {_three(one.boundary_f1)}" for one in answers)
     alt = (
@@ -148,6 +133,24 @@ def segmentation_table(
     }
     rows = _legend_rows(legend)
     return Still(name, alt, _WIDTH, y + 26 + 22 * (rows - 1) + 6, parts, values)
+
+
+def _measures(answers: Sequence[Answered], images: int, side: float, top: float) -> list[Element]:
+    """How good each answer is, in columns of `side`, after one that says what is measured."""
+    parts: list[Element] = []
+    measures = (
+        ("boundary F1 here", [one.boundary_f1 for one in answers]),
+        (f"boundary F1, all {images}", [one.test_boundary_f1 for one in answers]),
+        (f"mean IoU, all {images}", [one.test_mean_iou for one in answers]),
+    )
+    for row, (heading, measured) in enumerate(measures):
+        y = top + 24 * row
+        parts.append(note(0, y + 5, heading))
+        best = max(value or 0.0 for value in measured)
+        for place, value in enumerate(measured, 1):
+            corner = place * (side + 16), y
+            parts.append(_bar([(value or 0.0, _shade(value == best))], side - 60, corner, _three(value)))
+    return parts
 
 
 class Heat(NamedTuple):
@@ -169,28 +172,17 @@ def heat_map(seen: Heat) -> Still:
     side = 224.0
     scale, (rows, columns) = side / len(seen.image), seen.cells.shape
     corners = [(place * (_WIDTH - side) / 2, _TOP) for place in range(3)]
-    first = (seen.offset - seen.stride / 2) * scale
-    wide, high = (count * seen.stride * scale for count in (columns, rows))
     x, y = seen.peak
     inside = [x0 <= x < x1 and y0 <= y < y1 for x0, y0, x1, y1 in seen.boxes.tolist()]
     place = "in the box" if any(inside) else "beside the box"
-    window_ = (0.0, 0.0, float(seen.learnt), float(seen.learnt))
-    left, top = corners[1][0] + first, corners[1][1] + first
-    tile = (x - seen.offset) / seen.stride, (y - seen.offset) / seen.stride
-    cell = seen.stride * scale
+    cell = side / max(rows, columns)
+    column, row = ((value - seen.offset) / seen.stride for value in seen.peak)
+    best = corners[1][0] + column * cell, corners[1][1] + row * cell
     parts = [
         view(seen.image, corners[0], side),
-        outline(window_, corners[0], scale, MARKS[4], width=1.5),
-        rect(*corners[1], side, side, style="fill:none;stroke:var(--axis)"),
-        pixels(left, top, wide, high, coloured(seen.cells, 1, signed=False)),
-        rect(
-            left + tile[0] * cell,
-            top + tile[1] * cell,
-            cell,
-            cell,
-            style=f"fill:none;stroke:{MARKS[1]}",
-            stroke_width=2.5,
-        ),
+        outline((0, 0, seen.learnt, seen.learnt), corners[0], scale, MARKS[4], width=1.5),
+        pixels(*corners[1], columns * cell, rows * cell, coloured(seen.cells, 1, signed=False)),
+        rect(*best, cell, cell, style=f"fill:none;stroke:{MARKS[1]}", stroke_width=2.5),
         view(_heated(seen), corners[2], side),
         circle(
             (corners[2][0] + x * scale, corners[2][1] + y * scale),
@@ -205,8 +197,8 @@ def heat_map(seen: Heat) -> Still:
     titles = (f"{size} pixels", f"{columns} x {rows} answers", f"where is the {seen.name}?")
     notes = (
         ("yellow: as much as it", "learnt from at a time"),
-        (f"how probable {seen.name} is:", "light 0, dark 1"),
-        (f"at most {float(seen.cells.max()):.2f},", place),
+        (f"probability of {seen.name}:", "light 0, dark 1"),
+        (f"the peak, {float(seen.cells.max()):.2f}, lies", place),
     )
     for corner, title, lines in zip(corners, titles, notes, strict=True):
         parts.append(text(corner[0], 22, title, class_="title"))
@@ -220,16 +212,25 @@ def heat_map(seen: Heat) -> Still:
     return Still("heat-map", alt, _WIDTH, _TOP + side + 44, parts, values)
 
 
-def mask_colours(mask: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Each class of a mask (H, W) in its colour (H, W, 3) uint8, background in a quiet one."""
-    table = np.array([_class_colour(label, classes) for label in range(256)], np.uint8)
+def class_colours(labels: Sequence[int], classes: Sequence[str]) -> dict[int, str]:
+    """A colour for each of these classes of a picture: all differ up to eight, and background is quiet."""
+    quiet = {0: "#e5e8eb"} if classes[0] == "background" else {}
+    others = [label for label in labels if label not in quiet]
+    return quiet | {label: MARKS[place % len(MARKS)] for place, label in enumerate(others)}
+
+
+def painted(mask: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
+    """A mask (H, W) uint8 in the colours of its classes (H, W, 3) uint8; what has none is grey."""
+    table = np.full((256, 3), 128, np.uint8)
+    for label, colour in colours.items():
+        table[label] = _rgb(colour)
     drawn: np.ndarray = table[mask]
     return drawn
 
 
-def _class_colour(label: int, classes: Sequence[str]) -> tuple[int, int, int]:
-    clear = label == 0 and classes[0] == "background"
-    return (229, 232, 235) if clear else class_rgb(label)
+def _rgb(colour: str) -> tuple[int, int, int]:
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return red, green, blue
 
 
 def contours(mask: np.ndarray) -> list[list[Point]]:
@@ -248,9 +249,10 @@ def contours(mask: np.ndarray) -> list[list[Point]]:
 
 def _heated(seen: Heat) -> np.ndarray:
     """The picture in pale colours (H, W, 3) uint8, tinted where it is hot."""
-    accent = np.array([int(LIGHT["accent"][place : place + 2], 16) for place in (1, 3, 5)])
     share = 0.7 * seen.heat[..., None].clip(0, 1)
-    tinted: np.ndarray = ((1 - share) * pale(seen.image) + share * accent).round().astype(np.uint8)
+    tinted: np.ndarray = (
+        ((1 - share) * pale(seen.image) + share * np.array(_rgb(LIGHT["accent"]))).round().astype(np.uint8)
+    )
     return tinted
 
 
