@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 import numpy as np
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from neocog.compare import run_of
 from neocog.data.open import open_data
@@ -20,7 +20,7 @@ from neocog.data.scenes import Scenes
 from neocog.errors import CheckpointError
 from neocog.explain.heatmap import Sliding, class_map, heat_over, log_odds, peak
 from neocog.metrics.segmentation import record
-from neocog.pictures.figure import Figure, Still
+from neocog.pictures.figure import Still
 from neocog.pictures.figures import trained
 from neocog.predict import load
 from neocog.run_folder import DESCRIPTION
@@ -34,11 +34,14 @@ COMPARISON = "compare.json"
 
 T = TypeVar("T")
 
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""What a bar can show."""
+
 
 class RunEntry(NamedTuple):
     """A figure that is drawn from a run's folder, or from that of a comparison."""
 
-    draw: Callable[[Path], Figure]
+    draw: Callable[[Path], Still]
     """From that folder. Raises CheckpointError where it is not what the figure needs."""
     title: str
     """In a few words, what the figure is about."""
@@ -169,22 +172,22 @@ RUN_FIGURES = {
 
 @dataclass(frozen=True)
 class _Mean:
-    mean: float | None
+    mean: Amount | None
 
 
 @dataclass(frozen=True)
 class _Times:
-    total: float
-    proposals: float | None
+    total: Annotated[Amount, Field(gt=0)]
+    proposals: Amount | None
 
 
 @dataclass(frozen=True)
 class _Row:
     model: str
     backbone: str
-    seeds: list[int]
+    seeds: Annotated[list[int], Field(min_length=1)]
     parameters: int
-    train_seconds: float
+    train_seconds: Amount
     metrics: dict[str, _Mean]
     ms_per_image: _Times
 

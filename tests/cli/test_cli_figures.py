@@ -20,7 +20,6 @@ from neocog.cli import main
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.explain.heatmap import Sliding
-from neocog.pictures.figure import Still
 from neocog.pictures.figures import FIGURES
 from neocog.predict import load
 from neocog.run_figures import RUN_FIGURES
@@ -155,7 +154,15 @@ def test_runs_of_the_wrong_kind(runs: dict[str, Path], tmp_path: Path, capsys: C
     (tmp_path / "compare.json").write_text(json.dumps(table))
     assert "has no row of deconvnet" in refused("fcn-against-deconvnet", tmp_path)
     assert "fcn-32s-compact-seed0: no such run" in refused("fcn-variants", tmp_path)
-    for text in ("", "[]", '{"task": "segment"}', json.dumps(table | {"rows": [{"model": "fcn-8s"}]})):
+    broken = json.loads((segment / "compare.json").read_text())
+    broken["rows"][0] |= {"seeds": [], "ms_per_image": {"total": float("nan"), "proposals": None}}
+    for text in (
+        "",
+        "[]",
+        json.dumps(broken),
+        '{"task": "segment"}',
+        json.dumps(table | {"rows": [{"model": "fcn-8s"}]}),
+    ):
         (tmp_path / "compare.json").write_text(text)
         assert "damaged, or not a file of ours" in refused("fcn-variants", tmp_path)
     assert not (tmp_path / "out").exists()
@@ -165,7 +172,7 @@ def test_runs_of_the_wrong_kind(runs: dict[str, Path], tmp_path: Path, capsys: C
 def test_those_of_trained_models_are_whole(name: str, runs: dict[str, Path], tmp_path: Path) -> None:
     assert main(["figures", name, "--run", str(runs[name]), "--out", str(tmp_path)]) == 0
     figure = RUN_FIGURES[name].draw(runs[name])
-    assert isinstance(figure, Still) and figure.name == name and figure.width <= 960
+    assert figure.name == name and figure.width <= 960
     require_legible(figure)
     assert (tmp_path / f"{name}.svg").read_text() == figure.svg  # the same bytes again
     assert (tmp_path / f"{name}.png").stat().st_size > 1000
