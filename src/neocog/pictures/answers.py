@@ -58,12 +58,12 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, classes: Sequence[str]) -> Im
     pixels = np.asarray(canvas, dtype=np.float32)
     for label in there:
         where = large == label
-        pixels[where] = (1 - _OVER) * pixels[where] + _OVER * np.array(class_rgb(label), np.float32)
+        pixels[where] = (1 - _OVER) * pixels[where] + _OVER * np.array(_colour(label), np.float32)
     stripes = np.add.outer(np.arange(large.shape[0]), np.arange(large.shape[1])) % 8 < 2
     pixels[(large == IGNORED_PIXEL) & stripes] = 40
     pixels[_boundaries(large, max(1, scale // 2))] = _rgb(MARK_INK)
     drawn = Image.fromarray(pixels.round().astype(np.uint8))
-    return _with_legend(drawn, [(_title(label, classes), class_rgb(label)) for label in there])
+    return _with_legend(drawn, [(_title(label, classes), _colour(label)) for label in there])
 
 
 def _title(label: int, classes: Sequence[str]) -> str:
@@ -72,8 +72,7 @@ def _title(label: int, classes: Sequence[str]) -> str:
     return classes[label] if label < len(classes) else f"class {label}"
 
 
-def class_rgb(label: int) -> tuple[int, int, int]:
-    """The colour of a class in masks, 0..255; that of 255, ignored, is grey."""
+def _colour(label: int) -> tuple[int, int, int]:
     return (128, 128, 128) if label == IGNORED_PIXEL else _rgb(class_colour(label))
 
 
