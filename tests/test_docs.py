@@ -57,5 +57,5 @@ def test_commands_are_understood(page: Path) -> None:
     for line in re.findall(r"(?:^|`)(neocog [^`\n]+)", page.read_text(encoding="utf-8"), re.M):
         _, verb, *words = shlex.split(line, comments=True)
         given = verbs[verb].make_context(verb, words).params
-        models = given.get("models") or [given["model"]] if {"model", "models"} & set(given) else []
-        assert set(models) <= set(MODELS), line
+        models = {given.get("model"), *(given.get("models") or ())} - {None}
+        assert models <= set(MODELS), line
