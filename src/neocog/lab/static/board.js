@@ -46,7 +46,7 @@ export function board(name, { press, point, move, enter } = {}) {
       const ink = shade && (isLight(shade) ? "dark-ink" : "light-ink");
       return [cell, svg("text", { x: box.x + side / 2, y: box.y + side / 2 + 5, "text-anchor": "middle", "font-size": 14, class: ink }, number(value, Number.isInteger(value) ? 0 : digits))];
     }));
-    const wide = Math.max((columns + 2 * margin) * side, 130) + 2, high = (rows + 2 * margin) * side + TITLE + 2;
+    const wide = Math.max((columns + 2 * margin) * side, margin * side + 9 * title.length) + 2, high = (rows + 2 * margin) * side + TITLE + 2;
     for (const [key, value] of Object.entries({ viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, "aria-label": label })) drawn.setAttribute(key, value);
     drawn.replaceChildren(svg("text", { x: 1 + margin * side, y: 16, "font-weight": 600 }, title), ...cells, ...(over?.(at) ?? []));
   };

@@ -1,7 +1,7 @@
 // How many weights three kinds of layer have for a picture and as many units.
 
 import { agreement } from "./api.js";
-import { html, number, picture, slider, svg } from "./dom.js";
+import { html, number, picture, slider, svg, width } from "./dom.js";
 
 const NAMES = { dense: "fully connected", local: "locally connected", convolution: "convolution" };
 const FORMULAS = { dense: "units · inputs", local: "units · k²", convolution: "filters · k²" };
@@ -23,8 +23,8 @@ export function counts(set) {
   };
   const section = html("section", {}, html("h2", {}, "How many weights?"),
     html("div", { class: "controls" }, ...Object.values(controls), html("label", { class: "check" }, biases, "with biases")),
-    told, place, html("div", { class: "wide" }, html("table", { class: "numbers" },
-      html("thead", {}, html("tr", {}, ["layer", "weights", "", "in float32"].map((text) => html("th", { scope: "col" }, text)))), rows)), agrees);
+    told, place, html("table", { class: "numbers" },
+      html("thead", {}, html("tr", {}, ["layer", "weights", "in float32"].map((text) => html("th", { scope: "col" }, text)))), rows), agrees);
 
   section.show = (state) => {
     const asked = { side: within(state.side, 1000), window: within(state.window, 31), filters: within(state.filters, 100), bias: state.bias ? 1 : 0 };
@@ -32,9 +32,10 @@ export function counts(set) {
     for (const [name, control] of Object.entries(controls)) control.show(asked[name]);
     biases.checked = Boolean(asked.bias);
     told.textContent = `${asked.side} × ${asked.side} pixels, and ${grouped(units)} units: ${asked.filters === 1 ? "one map" : `${asked.filters} maps`} of the picture's size.`;
-    rows.replaceChildren(...Object.entries(found).map(([key, count]) => html("tr", {}, html("th", { scope: "row" }, NAMES[key]),
-      html("td", { "data-count": key }, grouped(count)), html("td", {}, asked.bias ? `${FORMULAS[key].replace("inputs", "(inputs + 1)").replace("k²", "(k² + 1)")}` : FORMULAS[key]), html("td", {}, bytes(4 * count)))));
-    place.replaceChildren(bars(found));
+    rows.replaceChildren(...Object.entries(found).map(([key, count]) => html("tr", {},
+      html("th", { scope: "row" }, NAMES[key], html("small", {}, asked.bias ? FORMULAS[key].replace(/inputs|k²/, "($& + 1)") : FORMULAS[key])),
+      html("td", { "data-count": key }, grouped(count)), html("td", {}, bytes(4 * count)))));
+    place.replaceChildren(bars(found, width(section)));
     const { bias, window, ...rest } = asked;
     agrees.compare("parameters", { ...rest, kernel: window, bias: Boolean(bias) }, (answer) =>
       Math.max(...Object.keys(found).map((key) => Math.abs(found[key] - answer[key]))));
@@ -45,7 +46,7 @@ export function counts(set) {
 const within = (value, most) => Math.min(most, Math.max(1, Math.round(value)));
 
 /** A whole number with its digits in threes. */
-const grouped = (value) => String(value).replace(/\B(?=(\d{3})+$)/g, "\u202f");
+const grouped = (value) => value.toLocaleString("en");
 
 function bytes(count) {
   const power = Math.min(5, Math.floor(Math.log10(count) / 3)), share = count / 1000 ** power;
@@ -53,8 +54,8 @@ function bytes(count) {
 }
 
 /** Bars on a scale of powers of ten. */
-function bars(found) {
-  const left = 130, wide = 560, most = Math.max(3, Math.ceil(Math.log10(Math.max(...Object.values(found))))), step = most > 8 ? 2 : 1;
+function bars(found, room) {
+  const left = 130, wide = Math.min(560, room - left - 20), most = Math.max(3, Math.ceil(Math.log10(Math.max(...Object.values(found))))), step = Math.ceil(most / (wide / 60));
   const across = (power) => left + (power / most) * wide, parts = [];
   for (let power = 0; power <= most; power += step) {
     parts.push(svg("line", { x1: across(power), x2: across(power), y1: 6, y2: 112, class: "grid" }),

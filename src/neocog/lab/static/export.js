@@ -32,7 +32,7 @@ function placed(one, place) {
     const look = getComputedStyle(one);
     return element("text", { x: place.x, y: place.y + 14, fill: look.color, "font-family": look.fontFamily, "font-size": look.fontSize }, one.textContent);
   }
-  if (one.tagName === "CANVAS") return element("image", { ...place, href: one.toDataURL(), style: "image-rendering: pixelated" });
+  if (one.tagName === "CANVAS") return element("image", { ...place, href: one.toDataURL(), "image-rendering": "pixelated" });
   const copy = one.cloneNode(true), [from, to] = [one, copy].map((root) => [root, ...root.querySelectorAll("*")]);
   from.forEach((drawn, i) => {
     const look = getComputedStyle(drawn);

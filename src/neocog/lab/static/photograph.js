@@ -5,7 +5,7 @@ import { choice, colour, html, number } from "./dom.js";
 import { correlated, question } from "./operators.js";
 
 const PLACE = document.querySelector("meta[name='neocog-photograph']")?.content ?? "/api/v1/photograph";
-const CREDIT = "photograph: china.jpg by danielbuechele, CC BY 2.0, from scikit-learn; shrunk, in grey";
+const CREDIT = "china.jpg, danielbuechele, CC BY 2.0; shrunk, grey";
 
 /** A section with `show(kernel, options, view)`; tells `change(view)` of another way to see it. */
 export function photograph(change) {
@@ -13,7 +13,7 @@ export function photograph(change) {
   const agrees = agreement(400), said = html("figcaption", {}, "result");
   const views = choice("result shown as", [["colours", "false colours, 0 neutral"], ["grey", "grey, clipped to 0 and 255"]], "colours", change);
   const section = html("section", {}, html("h2", {}, "The same on a photograph"), html("div", { class: "controls" }, views),
-    html("div", { class: "side" }, html("figure", {}, html("figcaption", {}, CREDIT), before), html("figure", {}, said, after)), agrees);
+    html("div", { class: "side" }, html("figure", {}, before, html("figcaption", {}, CREDIT)), html("figure", {}, after, said)), agrees);
   let values = null, waiting = null;
 
   section.show = (kernel, options, view) => {

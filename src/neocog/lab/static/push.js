@@ -3,7 +3,7 @@
 import { agreement, farthest } from "./api.js";
 import { board } from "./board.js";
 import { axes, path } from "./chart.js";
-import { choice, html, number, picture, svg } from "./dom.js";
+import { choice, html, number, picture, svg, width } from "./dom.js";
 import { pooled } from "./operators.js";
 
 const SIZE = 16, CELL = 18, MOST = 4;
@@ -47,7 +47,7 @@ export function push(set) {
       button("←", "left", () => move(0, -1)), button("↑", "up", () => move(-1, 0)), button("↓", "down", () => move(1, 0)), button("→", "right", () => move(0, 1)),
       button("back", "back to the middle", () => set({ down: 0, right: 0 })))),
     html("div", { class: "side" }, large, small, html("table", { class: "numbers" },
-      html("thead", {}, html("tr", {}, ["", "cells that stayed", "distance"].map((text) => html("th", { scope: "col" }, text)))), table)),
+      html("thead", {}, html("tr", {}, ["map", "cells that stayed", "distance"].map((text) => html("th", { scope: "col" }, text)))), table)),
     told, agrees, place);
 
   section.show = ({ shape, down, right, kind, kernel, stride }) => {
@@ -69,7 +69,7 @@ export function push(set) {
     small.show(`pooled, ${wide} × ${wide}`, after.pooled, { side: Math.min(CELL * stride, 44), digits: -1, limit: 1.4, label: `The pooled map, ${wide} by ${wide}.`, over: (at) => marks("pooled", at) });
     told.textContent = `Pushed ${words(now)}. Framed are the cells that changed: ${found.map.cells - found.map.same} of the map, ${found.pooled.cells - found.pooled.same} of the pooled map.`;
     agrees.compare("pool", { values: after.map, kind, kernel, stride }, (answer) => farthest(after.pooled, answer.values));
-    place.replaceChildren(curves(before, maps, names, now));
+    place.replaceChildren(curves(before, maps, names, now, width(section)));
   };
   return section;
 }
@@ -80,26 +80,21 @@ function words({ down, right }) {
 }
 
 /** The distance over pushes to the left and to the right. */
-function curves(before, maps, names, { down, right }) {
-  const pushes = Array.from({ length: 2 * MOST + 1 }, (_, i) => i - MOST), wide = 620, high = 150;
+function curves(before, maps, names, { down, right }, room) {
+  const pushes = Array.from({ length: 2 * MOST + 1 }, (_, i) => i - MOST), high = 150, beside = room >= 600;
   const found = pushes.map((by) => [by, maps(down, by)]);
   const lines = Object.keys(names).map((key) => found.map(([by, after]) => [by, change(before[key], after[key]).distance]));
-  const scale = axes({ left: 40, top: 34, wide: 400, high, x: [-MOST, MOST], y: [0, Math.max(1.5, ...lines.flat().map(([, y]) => y)) * 1.05], places: pushes });
+  const scale = axes({ left: 40, top: 34, wide: beside ? 400 : room - 60, high, x: [-MOST, MOST], y: [0, 1.05 * Math.max(1.5, ...lines.flat().map(([, y]) => y))], places: pushes });
   const label = `The distance of the map, of the pooled map and of every so-many-th cell from what they were, over pushes of ${-MOST} to ${MOST} cells.`;
-  const ends = spread(lines.map((line) => scale.up(line.at(-1)[1])), 17);
-  return picture(wide, high + 74, label,
-    svg("text", { x: 0, y: 16, "font-weight": 600 }, "distance |B − A| / |A| from the map that was not pushed"), ...scale.parts,
+  const legend = Object.values(names).flatMap((name, i) => {
+    const [x, y] = beside ? [470, 50 + 24 * i] : [44, high + 90 + 22 * i];
+    return [svg("line", { x1: x, x2: x + 22, y1: y, y2: y, class: "curve", stroke: `var(--series-${i})` }), svg("text", { x: x + 30, y: y + 4, "font-size": 13 }, name)];
+  });
+  return picture(beside ? 680 : room, high + (beside ? 80 : 150), label,
+    svg("text", { x: 0, y: 16, "font-weight": 600 }, "distance |B − A| / |A| from the map in the middle"), ...scale.parts,
     svg("line", { x1: scale.across(right), x2: scale.across(right), y1: 34, y2: 34 + high, class: "axis", "stroke-dasharray": "3 4" }),
     ...lines.flatMap((line, i) => [
       svg("path", { class: "curve", stroke: `var(--series-${i})`, d: path(line, scale) }),
-      svg("circle", { r: 4, cx: scale.across(right), cy: scale.up(line[right + MOST][1]), fill: `var(--series-${i})` }),
-      svg("text", { x: 450, y: ends[i] + 4, "font-size": 13, fill: `var(--series-${i})` }, Object.values(names)[i])]),
-    svg("text", { x: 240, y: high + 70, "text-anchor": "middle", "font-size": 12, class: "muted" }, "cells to the right"));
-}
-
-/** Heights at least `gap` apart, in their order. */
-function spread(heights, gap) {
-  const order = heights.map((_, i) => i).sort((a, b) => heights[a] - heights[b]), placed = [...heights];
-  order.slice(1).forEach((i, k) => { placed[i] = Math.max(placed[i], placed[order[k]] + gap); });
-  return placed;
+      svg("circle", { r: 4, cx: scale.across(right), cy: scale.up(line[right + MOST][1]), fill: `var(--series-${i})` })]),
+    ...legend, svg("text", { x: scale.across(0), y: high + 72, "text-anchor": "middle", "font-size": 12, class: "muted" }, "cells to the right"));
 }

@@ -63,6 +63,7 @@ export function start(pages, first = "") {
     shown.update(state);
   }
 
+  addEventListener("resize", () => shown && set({})); // pictures may fit the width
   addEventListener("hashchange", () => { show(); main.focus(); });
   show();
 }

@@ -2,14 +2,14 @@
 
 import { agreement, farthest } from "../api.js";
 import { axes, path } from "../chart.js";
-import { choice, html, number, picture, slider, svg } from "../dom.js";
+import { choice, html, number, picture, slider, svg, width } from "../dom.js";
 import { area, evenly, made } from "../integral.js";
 import { pad } from "../pad.js";
 
 const FROM = -4, TO = 4, PLACES = evenly(FROM, TO, 0.02);
 const SHAPES = [["box", "box"], ["triangle", "triangle"], ["gaussian", "bell (Gaussian)"], ["exponential", "decay (exponential)"], ["step", "step"], ["samples", "drawn by you"]];
 const SAMPLES = evenly(-2, 2, 0.25);
-const WIDE = 760, LEFT = 44, HIGH = 150, TOP = 34, SECOND = TOP + HIGH + 70;
+const LEFT = 44, HIGH = 150, TOP = 34, SECOND = TOP + HIGH + 70;
 const EDGE = 1e-9; // to both sides of a break, so that a step is drawn upright
 
 export default {
@@ -25,13 +25,13 @@ export default {
 
   mount(body, first, set) {
     const place = html("figure"), told = html("p", { class: "sum", role: "status" }), agrees = agreement();
-    const width = (name) => slider(`width of ${name}`, { min: 0.25, max: 3, step: 0.05, value: first[`${name}width`], format: (v) => v.toFixed(2), change: (v) => set({ [`${name}width`]: v }) });
+    const wide = (name) => slider(`width of ${name}`, { min: 0.25, max: 3, step: 0.05, value: first[`${name}width`], format: (v) => v.toFixed(2), change: (v) => set({ [`${name}width`]: v }) });
     const controls = {
       f: choice("f", SHAPES, first.f, (kind) => set({ f: kind })),
-      fwidth: width("f"),
+      fwidth: wide("f"),
       g: choice("g", SHAPES, first.g, (kind) => set({ g: kind })),
-      gwidth: width("g"),
-      t: slider("t", { min: FROM, max: TO, step: 0.02, value: first.t, format: (v) => number(v, 2), change: (v) => set({ t: v }) }),
+      gwidth: wide("g"),
+      t: slider("t", { min: FROM, max: TO, step: 0.02, long: true, value: first.t, format: (v) => number(v, 2), change: (v) => set({ t: v }) }),
     };
     const pads = {
       f: pad("f", SAMPLES, (values) => set({ fdrawn: values.join(" ") })),
@@ -42,8 +42,8 @@ export default {
 
     place.onpointerdown = place.onpointermove = (event) => {
       if (!event.buttons) return;
-      const box = place.firstChild.getBoundingClientRect(), x = ((event.clientX - box.left) / box.width) * WIDE;
-      const t = FROM + ((x - LEFT) / (WIDE - LEFT - 10)) * (TO - FROM);
+      const box = place.firstChild.getBoundingClientRect();
+      const t = FROM + ((event.clientX - box.left - LEFT) / (box.width - LEFT - 10)) * (TO - FROM);
       set({ t: Math.round(Math.min(TO, Math.max(FROM, t)) * 50) / 50 });
     };
 
@@ -63,7 +63,7 @@ export default {
       }
       const value = area(shapes.f, shapes.g, state.t);
       told.textContent = `(f ∗ g)(${number(state.t, 2)}) = ${number(value, 3)}, the shaded area`;
-      place.replaceChildren(scene(shapes, curve, state.t, value, asked));
+      place.replaceChildren(scene(shapes, curve, state.t, value, asked, Math.min(760, width(place))));
     };
   },
 };
@@ -81,22 +81,22 @@ function shape(state, name) {
 }
 
 /** Both functions and the shaded product; below, their convolution. */
-function scene({ f, g }, curve, t, value, asked) {
+function scene({ f, g }, curve, t, value, asked, wide) {
   const moved = { at: (tau) => g.at(t - tau), breaks: g.breaks.map((one) => t - one) };
   const product = { at: (tau) => f.at(tau) * moved.at(tau), breaks: [...f.breaks, ...moved.breaks] };
   const [fs, gs, both] = [f, moved, product].map(points);
-  const box = { left: LEFT, wide: WIDE - LEFT - 10, high: HIGH, x: [FROM, TO], places: evenly(FROM, TO, 1) };
+  const box = { left: LEFT, wide: wide - LEFT - 10, high: HIGH, x: [FROM, TO], places: evenly(FROM, TO, 1) };
   const upper = axes({ ...box, top: TOP, y: range([...fs, ...gs, ...both].map(([, y]) => y)) });
   const lower = axes({ ...box, top: SECOND, y: range(curve) });
   const done = [...PLACES.filter((place) => place < t).map((place, i) => [place, curve[i]]), [t, value]];
   const label = `f is ${named(asked.f)}, g ${named(asked.g)}, mirrored and moved to t = ${number(t, 2)}; below, their convolution, which is ${number(value, 3)} there.`;
-  return picture(WIDE, SECOND + HIGH + 30, label,
+  return picture(wide, SECOND + HIGH + 30, label,
     svg("text", { x: 0, y: 16, "font-weight": 600 }, "f(τ), the mirrored g(t − τ), and their product"), ...upper.parts,
     svg("path", { class: "area", d: `${path([[FROM, 0], ...both, [TO, 0]], upper)}Z` }),
     svg("path", { class: "curve", stroke: "var(--series-0)", d: path(fs, upper) }),
     svg("path", { class: "curve", stroke: "var(--series-1)", d: path(gs, upper) }),
     svg("line", { x1: upper.across(t), x2: upper.across(t), y1: TOP, y2: SECOND + HIGH, class: "axis", "stroke-dasharray": "3 4" }),
-    name("f(τ)", fs, -1, "var(--series-0)", upper), name("g(t − τ)", gs, 1, "var(--series-1)", upper),
+    name("f(τ)", fs, -1, upper, wide), name("g(t − τ)", gs, 1, upper, wide),
     svg("text", { x: 0, y: SECOND - 16, "font-weight": 600, class: "halo" }, "(f ∗ g)(t)"), ...lower.parts,
     svg("path", { class: "curve", stroke: "var(--quiet)", "stroke-dasharray": "2 4", d: path(PLACES.map((place, i) => [place, curve[i]]), lower) }),
     svg("path", { class: "curve accent", d: path(done, lower) }),
@@ -118,10 +118,10 @@ function range(values) {
 }
 
 /** A curve's name beside its top: to the left of where it begins (-1), or to the right of where it ends (1). */
-function name(text, curve, side, fill, scale) {
+function name(text, curve, side, scale, wide) {
   const high = Math.max(...curve.map(([, y]) => y)), top = curve.filter(([, y]) => y >= 0.98 * high);
   const [x, y] = side < 0 ? top[0] : top.at(-1);
-  const fits = side < 0 ? scale.across(x) > LEFT + 40 : scale.across(x) < WIDE - 70;
+  const fits = side < 0 ? scale.across(x) > LEFT + 40 : scale.across(x) < wide - 75;
   const turned = fits ? side : -side;
-  return svg("text", { x: scale.across(x) + 7 * turned, y: scale.up(y) + 5, "text-anchor": turned < 0 ? "end" : "start", "font-weight": 600, class: "halo", fill }, text);
+  return svg("text", { x: scale.across(x) + 10 * turned, y: scale.up(y) + 5, "text-anchor": turned < 0 ? "end" : "start", "font-weight": 600, class: "halo" }, text);
 }

@@ -67,29 +67,28 @@ export default {
 
     function show(kernel, stride) {
       const { values, result, row, column } = now, size = values.length, apart = stride >= kernel;
-      const tint = (r, c) => `var(--series-${(3 * r + c) % 8})`;
+      // of windows that overlap, those that keep the same cell have one colour
+      const kept = [...new Set((result.switches ?? []).flat())];
+      const tint = (r, c) => `var(--series-${(apart ? 3 * r + c : kept.indexOf(result.switches[r][c])) % 8})`;
+      const tinted = (at) => (apart || result.switches ? result.values.flatMap((line, r) => line.map((_, c) => svg("rect", { ...at(r, c), class: "tint", fill: tint(r, c) }))) : []);
       const ring = (at, y, x, stroke) => svg("rect", { ...at(y, x, 5), class: "ring", stroke });
       const rings = (at) => (result.switches ?? []).flatMap((line, r) => line.map((place, c) => ring(at, Math.floor(place / size), place % size, tint(r, c))));
       const patch = (at, r, c) => ({ ...at(r * stride, c * stride), width: at(0, kernel).x - at(0, 0).x, height: at(kernel, 0).y - at(0, 0).y });
       source.show(`map, ${size} × ${size}`, values, {
         fill: () => "var(--surface)", label: `A map of ${size} by ${size} numbers; marked is the chosen window.`,
         over: (at) => [
-          ...(apart ? result.values.flatMap((line, r) => line.map((_, c) => svg("rect", { ...patch(at, r, c), class: "tint", fill: tint(r, c) }))) : []),
-          ...rings(at), svg("rect", { ...patch(at, row, column), class: "window" }), svg("rect", { ...at(pen.row, pen.column, 9), class: "pen" }),
+          ...(apart ? tinted((r, c) => patch(at, r, c)) : []), ...rings(at), svg("rect", { ...patch(at, row, column), class: "window" }), svg("rect", { ...at(pen.row, pen.column, 9), class: "pen" }),
         ],
       });
       const wide = result.values.length;
       target.show(`pooled, ${wide} × ${wide}`, result.values, {
         digits: 2, fill: () => "var(--surface)", label: `The pooled map, ${wide} by ${wide}. Chosen is row ${row + 1}, column ${column + 1}, with the value ${number(result.values[row][column], 2)}.`,
-        over: (at) => [
-          ...result.values.flatMap((line, r) => line.map((_, c) => svg("rect", { ...at(r, c), class: "tint", fill: tint(r, c) }))),
-          svg("rect", { ...at(row, column), class: "window" }),
-        ],
+        over: (at) => [...tinted(at), svg("rect", { ...at(row, column), class: "window" })],
       });
       back.toggleAttribute("hidden", !result.switches);
       if (result.switches) {
         const filled = unpooled(result, size, size);
-        back.show(`unpooled by the switches, ${size} × ${size}`, filled, { fill: () => "var(--surface)", over: rings });
+        back.show("unpooled by the switches", filled, { fill: () => "var(--surface)", over: rings });
       }
     }
   },
@@ -104,7 +103,7 @@ function read(map) {
 function sentence({ values, result, row, column }, { kind, kernel, stride }) {
   const seen = Array.from({ length: kernel }, (_, i) => values[row * stride + i].slice(column * stride, column * stride + kernel)).flat();
   const value = number(result.values[row][column], 2).replace(/\.?0+$/, "");
-  const overlap = stride < kernel ? " Windows overlap, so a value may be kept by several of them." : stride > kernel ? " Between the windows lie cells that nobody sees." : "";
+  const overlap = stride < kernel ? " Windows overlap, so a cell may count in several of them." : stride > kernel ? " Between the windows lie cells that nobody sees." : "";
   if (kind === "mean") return `Window ${row + 1}, ${column + 1}: the mean of ${seen.join(", ")} is ${value}. A mean has no switches: every cell has a share in it.${overlap}`;
   const place = result.switches[row][column];
   return `Window ${row + 1}, ${column + 1}: the largest of ${seen.join(", ")} is ${value}. Its switch is ${place}: row ${Math.floor(place / values.length) + 1}, column ${(place % values.length) + 1}, counted from 0 row by row.${overlap}`;

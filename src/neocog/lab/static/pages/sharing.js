@@ -65,7 +65,7 @@ export default {
 /** The connections, and below them the same as a matrix: a row a unit, a column an input. */
 function show(drawn, layer, links, chosen) {
   const [title, said] = LAYERS[layer], inputs = links[0].length, units = links.length, count = new Set(links.flat().filter(Boolean)).size;
-  const wide = Math.max(inputs * PITCH, 240) + 4, shift = (inputs - units) / 2;
+  const wide = Math.max(inputs * PITCH, 270) + 4, shift = (inputs - units) / 2;
   const colourOf = (link) => (layer === "convolution" ? `var(--series-${link - 1})` : "var(--quiet)");
   const below = (i) => [14 + PITCH * i, 60 + RISE], above = (u) => [14 + PITCH * (u + shift), 60];
   const pairs = links.flatMap((line, unit) => line.flatMap((link, input) => (link ? [{ unit, input, link }] : [])));
