@@ -31,6 +31,22 @@ def test_a_phone_need_not_scroll_sideways(visit: Any) -> None:
         assert visit.open(place).evaluate("document.documentElement.scrollWidth") == 390, place
 
 
+WRONG = (
+    "line?t=99&f=no&gwidth=-1&g=samples&gdrawn=a+b",
+    "plane?stride=0&padding=-3&dilation=99&row=1e9&kernel=a+b&drawn=7",
+    "pooling?kernel=99&stride=0&map=no&kind=no&down=77&right=0.5&shape=no",
+    "sharing?inputs=1e9&kernel=-1&unit=77&side=0&window=1e5&filters=-2",
+)
+
+
+@pytest.mark.parametrize("place", WRONG)
+def test_an_address_that_makes_no_sense_opens_something_that_does(visit: Any, place: str) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.open(place)
+    expect(page.locator(".agrees").last).to_have_text("equals the library's output")
+
+
 def test_the_plane_shows_scipys_numbers_and_follows_the_keys(visit: Any) -> None:
     from playwright.sync_api import expect
 
