@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import models, operators
+from neocog.lab import models, networks, operators
 from neocog.lab.guard import Guard, Limits, is_loopback, told
 from neocog.lab.runs import Runs
+from neocog.lab.work import Worker
 from neocog.pictures.maps import PLAIN, SIGNED
 from neocog.pictures.theme import FONT, variables
 from neocog.version import __version__
@@ -48,7 +49,8 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
     )
     app.state.runs = runs or Runs()
-    for router in (operators.router, models.router):
+    app.state.networks = Worker()
+    for router in (operators.router, networks.router, models.router):
         app.include_router(router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -69,6 +71,10 @@ def create_app(
     @app.get("/", include_in_schema=False)
     def page() -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
     app.add_middleware(Guard, hosts=hosts, token=token, limits=limits)

@@ -4,8 +4,13 @@ import { html } from "./dom.js";
 import { exports } from "./export.js";
 import line from "./pages/line.js";
 import plane from "./pages/plane.js";
+import stack from "./pages/stack.js";
 
-const PAGES = [line, plane];
+const PAGES = [
+  line,
+  plane,
+  stack,
+];
 const main = document.getElementById("main"), nav = document.getElementById("pages");
 let shown = null;
 

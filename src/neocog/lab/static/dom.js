@@ -79,3 +79,14 @@ function rgb(text) {
 export function isLight([red, green, blue]) {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 127;
 }
+
+/** A count for people: all digits, or from a million on three of them. */
+export function amount(count) {
+  for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"]]) {
+    if (count >= size) return `${(count / size).toPrecision(count / size < 1000 ? 3 : 4)} ${unit}`;
+  }
+  return count.toLocaleString("en");
+}
+
+/** Sizes of a map. */
+export const times = (sizes) => sizes.join(" × ");
