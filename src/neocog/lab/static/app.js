@@ -4,12 +4,14 @@ import { html } from "./dom.js";
 import { exports } from "./export.js";
 import line from "./pages/line.js";
 import plane from "./pages/plane.js";
+import questions from "./pages/questions.js";
 import stack from "./pages/stack.js";
 
 const PAGES = [
   line,
   plane,
   stack,
+  questions,
 ];
 const main = document.getElementById("main"), nav = document.getElementById("pages");
 let shown = null;

@@ -37,7 +37,7 @@ export default {
       html("div", { class: "side build" },
         html("div", { class: "wide" }, html("h2", {}, "Layers"), list, adding, totals, agrees,
           html("p", { class: "muted" }, "On a layer's name: ↑ and ↓ choose, Alt with them moves, Delete removes.")),
-        html("div", {}, html("h2", {}, "What one cell sees"), seen, told)),
+        html("div", { class: "seen" }, html("h2", {}, "What one cell sees"), seen, told)),
       found, code);
     const model = reading();
     body.append(html("div", { class: "controls" }, open, channels, side), builder, model);
@@ -103,7 +103,7 @@ export default {
       stack = { channels: state.channels === 1 ? 1 : 3, side: Math.max(1, Math.min(512, Math.round(state.side))), layers: read(state.layers) };
       chosen = Math.max(0, Math.min(state.chosen, stack.layers.length - 1));
       const text = write(stack.layers);
-      update.opened = () => open.show(state.of || (Object.entries(STACKS).find(([, one]) => one.layers === text && one.side === stack.side && one.channels === stack.channels)?.[0] ?? ""));
+      update.opened = () => open.show(state.of || (Object.entries(STACKS).find(([, one]) => write(read(one.layers)) === text && one.side === stack.side && one.channels === stack.channels)?.[0] ?? ""));
       update.opened();
       builder.hidden = channels.hidden = side.hidden = Boolean(state.of);
       model.show(state.of);
@@ -131,7 +131,7 @@ export default {
       found.show(stack, chosen, rows[chosen], state.seed);
       code.show(python(stack));
     }
-    const draw = () => seen.replaceChildren(fields(stack, now.rows.slice(0, chosen + 1), now.field, scene.url));
+    const draw = () => seen.replaceChildren(fields(stack, now.rows[chosen] ? now.rows.slice(0, chosen + 1) : [], now.field, scene.url));
     return update;
   },
 };
@@ -176,7 +176,7 @@ function difference(rows, fault, answer) {
 
 /** The picture, and on it what the middle cell of each layer sees, the chosen one's as a strong frame. */
 function fields({ side }, rows, field, url) {
-  const wide = 300, margin = 50, scale = wide / side, last = rows.at(-1);
+  const wide = 320, margin = 30, scale = wide / side, last = rows.at(-1);
   const middle = field ? Math.floor((last.shape[1] - 1) / 2) : 0;
   const centre = field ? field.start + middle * field.jump + 0.5 : side / 2;
   const frame = (size, look) => {
@@ -189,7 +189,7 @@ function fields({ side }, rows, field, url) {
     svg("rect", { x: margin, y: margin, width: wide, height: wide, class: "empty" }),
     ...(url ? [svg("image", { href: url, x: margin, y: margin, width: wide, height: wide, "image-rendering": "pixelated" })] : []),
     ...(field ? sizes.map((size) => frame(size, { class: "inner" })) : []),
-    field ? frame(field.size, { class: "window" }) : svg("rect", { x: margin, y: margin, width: wide, height: wide, class: "window" }));
+    ...(last ? [frame(field?.size ?? side, { class: "window" })] : []));
 }
 
 /** What each filter finds, as far as it can be drawn. */
@@ -213,7 +213,7 @@ function patterns(set) {
     }
     timer = setTimeout(() => ask("maps", { stack, layer: at, seed }).then((answer) => {
       const drawn = Math.min(answer.channels, answer.maps.length);
-      line.textContent = `Layer ${at + 1} gives ${answer.channels} map${answer.channels > 1 ? "s" : ""}, one for each filter${drawn < answer.channels ? `; the first ${drawn} of them` : ""}. Its weights are drawn at random (seed ${seed}): even so each answers to another slope, edge or colour. Training makes them useful.`;
+      line.textContent = `Layer ${at + 1} gives ${answer.channels} map${answer.channels > 1 ? "s" : ""}, one for each filter${drawn < answer.channels ? `; the first ${drawn} of them` : ""}. Its weights are drawn at random (seed ${seed}): even so each answers to another slope, edge or colour. Training makes them useful. ${answer.signed ? "Blue is positive, orange negative." : "Darker is larger."}`;
       place.replaceChildren(sheet(answer));
     }).catch((error) => {
       if (error.name === "AbortError") return;
