@@ -72,7 +72,7 @@ class Looking(BaseModel):
     """A stack with weights drawn from a seed, and the layer whose maps are wanted, counted from 0."""
 
     stack: Stack
-    layer: Annotated[int, Field(ge=-1, lt=MOST)]
+    layer: Annotated[int, Field(ge=-1, lt=MOST)] = 0
     """-1: the picture alone."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
 
@@ -152,7 +152,7 @@ def networks() -> list[Model]:
     ]
 
 
-class Drawn(Counted):
+class Network(Counted):
     """A network of the zoo with its drawing."""
 
     drawing: str
@@ -160,14 +160,14 @@ class Drawn(Counted):
 
 
 @router.get("/networks/{name}")
-async def network(name: str, request: Request) -> Drawn:
+async def network(name: str, request: Request) -> Network:
     """What `neocog summary` says of a model, and the picture that it draws."""
     known(name, MODELS, "model")
     return await _worker(request).run(lambda: _drawn(name))
 
 
 @cache
-def _drawn(name: str) -> Drawn:
+def _drawn(name: str) -> Network:
     entry = MODELS[name]
     side = min(usual_side(name, entry.backbones[0]), SIDE)
     # What a detector proposes depends on values, which "meta" does not have.
@@ -176,7 +176,7 @@ def _drawn(name: str) -> Drawn:
         found = summarize(built, blank_batch((side, side), regions=1))
     svg = architecture(found, name)
     drawing = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-    return Drawn(**_counted(found), drawing=drawing)
+    return Network(**_counted(found), drawing=drawing)
 
 
 def _worker(request: Request) -> Worker:

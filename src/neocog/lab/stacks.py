@@ -29,7 +29,7 @@ class _Layer(BaseModel):
 class Convolution(_Layer):
     """`filters` kernels, each as deep as the maps that it reads, with a bias."""
 
-    kind: Literal["conv"] = "conv"
+    kind: Literal["conv"]
     filters: Annotated[int, Field(ge=1, le=4096)]
     kernel: Kernel
     stride: Stride = 1
@@ -55,20 +55,20 @@ class Cellwise(_Layer):
 class Flatten(_Layer):
     """Maps as a row of numbers."""
 
-    kind: Literal["flatten"] = "flatten"
+    kind: Literal["flatten"]
 
 
 class Dense(_Layer):
     """Every output sees every input."""
 
-    kind: Literal["dense"] = "dense"
+    kind: Literal["dense"]
     outputs: Annotated[int, Field(ge=1, le=10_000)]
 
 
 class Dropout(_Layer):
     """In training, this many per cent of the values are set to zero."""
 
-    kind: Literal["dropout"] = "dropout"
+    kind: Literal["dropout"]
     percent: Annotated[int, Field(ge=0, le=95)] = 50
 
 

@@ -154,7 +154,7 @@ function explained({ side, layers, channels }, at, rows, fault) {
   if (!row) return fault.layer === at ? `Layer ${at + 1} does not fit: ${fault.reason}.` : `Layer ${at + 1} waits: layer ${fault.layer + 1} does not fit.`;
   if (!row.field) return "After flattening, each number may depend on the whole picture.";
   const far = row.field.size > side ? `, which is more than the picture of ${side}: the rest is padding` : "";
-  const line = `A cell of layer ${at + 1} sees ${times([row.field.size, row.field.size])} pixels${far}. The cell beside it sees as many, ${row.field.jump} further.`;
+  const line = `A cell of layer ${at + 1} sees ${times([row.field.size, row.field.size])} pixels${far}. The cell beside it sees as many, ${row.field.jump} to the side.`;
   if (one.kind !== "conv" || one.kernel > 1) return line;
   const before = at ? rows[at - 1].shape[0] : channels, next = layers.findIndex((other, i) => i > at && other.kind === "conv");
   const mixed = ` A 1 × 1 convolution sees no further than the layer before: at every cell it turns ${before} channels into ${one.filters}, by one dense layer that all cells share.`;
