@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Annotated, Any
 
@@ -54,14 +54,15 @@ class StackCounted(Counted):
 @router.post("/summary")
 def summary(asked: Stack) -> StackCounted:
     """What a stack costs and its cells see, by `neocog.ops.summary.summarize`."""
-    found, fault = _summary(asked)
+    found, fault = summarized(asked)
     return StackCounted(**_counted(found), fault=fault)
 
 
-def _summary(stack: Stack) -> tuple[Summary, Fault | None]:
-    """Of a network that takes no memory."""
+def summarized(stack: Stack) -> tuple[Summary, Fault | None]:
+    """Of a network that takes no memory; without a layer it has no row."""
     network, fault = build(stack, "meta")
-    return summarize(network, torch.zeros(1, *stack.input, device="meta")), fault
+    found = summarize(network, torch.zeros(1, *stack.input, device="meta"))
+    return found if len(network) else replace(found, rows=()), fault
 
 
 def _counted(found: Summary) -> dict[str, Any]:
@@ -102,7 +103,7 @@ def _maps(asked: Looking) -> Maps:
     if asked.layer < 0:
         return Maps(picture=address, maps=[], channels=0, limit=0, signed=False)
     stack = stack.model_copy(update={"layers": stack.layers[: asked.layer + 1]})
-    counted, fault = _summary(stack)
+    counted, fault = summarized(stack)
     if fault is not None:
         raise ValueError(f"layer {fault.layer + 1}: {fault.reason}")
     if len(counted.rows) != asked.layer + 1 or len(counted.rows[-1].shape) != 4:

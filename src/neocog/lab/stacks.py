@@ -145,4 +145,5 @@ def seeded(network: nn.Module, seed: int) -> None:
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=drawn)
+            assert module.bias is not None
             nn.init.zeros_(module.bias)

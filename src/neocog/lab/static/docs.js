@@ -58,12 +58,12 @@ function command(path, method, operation) {
   return [...parts, query ? `'${address}'` : address].join(" ");
 }
 
-function fields(operation) {
+function fields(operation, name) {
   const json = operation.requestBody?.content?.["application/json"], rows = [];
   for (const one of operation.parameters ?? []) rows.push([one.name, one.in, one.schema, one.required]);
   const body = resolved(json?.schema);
   for (const [name, schema] of Object.entries(body.properties ?? {})) rows.push([name, "body", schema, body.required?.includes(name)]);
-  return table(["name", "in", "type", ""], rows.map(([name, where, schema, required]) => [name, where, type(schema), about(schema, required)]));
+  return table(`Fields of ${name}`, ["name", "in", "type", "bounds"], rows.map(([name, where, schema, required]) => [name, where, type(schema), about(schema, required)]));
 }
 
 function about(schema, required) {
@@ -71,9 +71,9 @@ function about(schema, required) {
   return [bounds(schema), required ? "required" : value].filter(Boolean).join(", ");
 }
 
-function table(heads, rows) {
+function table(label, heads, rows) {
   if (!rows.length) return null;
-  return html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Fields" }, html("table", { class: "rows" },
+  return html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": label }, html("table", { class: "rows" },
     html("thead", {}, html("tr", {}, heads.map((head) => html("th", { scope: "col" }, head)))),
     html("tbody", {}, rows.map(([name, ...others]) => html("tr", {}, html("th", { scope: "row" }, html("code", {}, name)), others.map((cell) => html("td", {}, cell)))))));
 }
@@ -83,7 +83,7 @@ function operation(path, method, one) {
   const picture = one.requestBody && !one.requestBody.content["application/json"];
   return html("section", { class: "operation" },
     html("h3", {}, html("code", {}, `${method.toUpperCase()} ${path}`)),
-    html("p", {}, prose(one.description ?? one.summary)), fields(one),
+    html("p", {}, prose(one.description ?? one.summary)), fields(one, `${method.toUpperCase()} ${path}`),
     html("p", { class: "muted" }, picture ? "The body is a picture. " : "", "Answers ", answer in schemas ? html("a", { href: `#${answer}` }, answer) : answer, "."),
     html("pre", { class: "scroll", tabindex: 0, role: "region", "aria-label": `An example of ${method.toUpperCase()} ${path}` }, html("code", {}, command(path, method, one))));
 }
@@ -91,7 +91,7 @@ function operation(path, method, one) {
 function models() {
   return Object.entries(schemas).filter(([, schema]) => schema.properties && !/Validation|HTTP/.test(schema.title)).map(([name, schema]) => html("section", { class: "operation" },
     html("h3", { id: name }, html("code", {}, name)), schema.description ? html("p", {}, prose(schema.description)) : null,
-    table(["field", "type", ""], Object.entries(schema.properties).map(([field, one]) => [field, type(one), about(one, schema.required?.includes(field))]))));
+    table(`Fields of ${name}`, ["field", "type", "bounds"], Object.entries(schema.properties).map(([field, one]) => [field, type(one), about(one, schema.required?.includes(field))]))));
 }
 
 async function show() {
