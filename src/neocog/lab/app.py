@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
@@ -12,19 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import models, networks, operators
+from neocog.lab import models, networks, operators, pages
 from neocog.lab.guard import Guard, Limits, is_loopback, told
+from neocog.lab.pages import STATIC, THEME
 from neocog.lab.runs import Runs
 from neocog.lab.work import Worker
-from neocog.pictures.maps import PLAIN, SIGNED
-from neocog.pictures.theme import FONT, variables
 from neocog.version import __version__
-
-STATIC = Path(str(files("neocog.lab") / "static"))
-_THEME = (
-    variables(":root")
-    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)}}}"
-)
 
 
 def create_app(
@@ -50,7 +40,7 @@ def create_app(
     )
     app.state.runs = runs or Runs()
     app.state.networks = Worker()
-    for router in (operators.router, networks.router, models.router):
+    for router in (operators.router, networks.router, models.router, pages.router):
         app.include_router(router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -64,7 +54,7 @@ def create_app(
 
     @app.get("/static/theme.css", include_in_schema=False)
     def theme() -> Response:
-        return Response(_THEME, media_type="text/css")
+        return Response(THEME, media_type="text/css")
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
