@@ -9,9 +9,10 @@ const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", 
 export function exports(page, body, query) {
   const button = (text, save) => html("button", { type: "button", onclick: save }, text);
   const place = () => `/api/v1/pages/${page.id}.html?${new URLSearchParams({ state: query() })}`;
+  const drawn = page.drawn ?? true;
   return html("div", { class: "export" },
-    button("Save as SVG", () => download(`${page.id}.svg`, new Blob([drawing(body).text], { type: "image/svg+xml" }))),
-    button("Save as PNG", async () => download(`${page.id}.png`, await pixels(drawing(body)))),
+    drawn ? button("Save as SVG", () => download(`${page.id}.svg`, new Blob([drawing(body).text], { type: "image/svg+xml" }))) : null,
+    drawn ? button("Save as PNG", async () => download(`${page.id}.png`, await pixels(drawing(body)))) : null,
     page.alone && saved === null ? button("Save as HTML", () => html("a", { href: place(), download: `${page.id}.html` }).click()) : null);
 }
 

@@ -1,5 +1,6 @@
 // Questions across the ladder, each with an explanation and a page on which the answer can be seen.
 
+import { saved } from "../api.js";
 import { html } from "../dom.js";
 import QUESTIONS from "../questions.js";
 
@@ -10,6 +11,8 @@ function chosen(text) {
 
 export default {
   id: "questions",
+  alone: true,
+  drawn: false,
   name: "Questions",
   title: "Questions across the ladder",
   idea: `${QUESTIONS.length} questions. The first answer counts; each comes with a reason, and with a page on which it can be seen.`,
@@ -70,5 +73,5 @@ function show(parts, { right, why, see }, answer) {
     button.dataset.state = i === right ? "right" : "wrong";
     button.append(html("span", { class: "mark" }, i === right ? "✓ right" : "✗ your answer"));
   });
-  parts.why.append(html("p", { class: "notice" }, html("strong", {}, answer === right ? "Right. " : "Not quite. "), why, " ", html("a", { href: `#/${see}` }, "See it")));
+  parts.why.append(html("p", { class: "notice" }, html("strong", {}, answer === right ? "Right. " : "Not quite. "), why, " ", saved === null ? html("a", { href: `#/${see}` }, "See it") : ""));
 }

@@ -1,6 +1,6 @@
 // The stack builder: layers added, moved and removed, and what they cost, see and find.
 
-import { agreement, ask, farthest } from "../api.js";
+import { agreement, ask, farthest, saved } from "../api.js";
 import { amount, choice, html, picture, slider, svg, times } from "../dom.js";
 import { KINDS, MOST, STACKS, follow, layer, python, read, total, write } from "../stack.js";
 import { reading } from "../zoo.js";
@@ -11,6 +11,7 @@ const UNIT = { percent: "%" };
 
 export default {
   id: "stack",
+  alone: true,
   name: "Stack",
   title: "Build a network, layer by layer",
   idea: "Every layer takes the shape that the one before gives. Add, move and change layers, and see at once what comes out, what it costs, and how much of the picture one cell sees.",
@@ -21,11 +22,13 @@ export default {
       if (name in STACKS) set({ ...STACKS[name], chosen: 0, of: "" });
       else set({ of: name });
     });
-    ask("networks").then((models) => {
-      const others = models.filter((one) => !(one.name in STACKS));
-      open.querySelector("select").append(html("optgroup", { label: "to read" }, others.map((one) => html("option", { value: one.name }, `${one.name} (${one.task})`))));
-      update.opened?.();
-    }).catch(() => {});
+    if (saved === null) {
+      ask("networks").then((models) => {
+        const others = models.filter((one) => !(one.name in STACKS));
+        open.querySelector("select").append(html("optgroup", { label: "to read" }, others.map((one) => html("option", { value: one.name }, `${one.name} (${one.task})`))));
+        update.opened?.();
+      }).catch(() => {});
+    }
     const channels = choice("picture", [["3", "colour, 3 channels"], ["1", "grey, 1 channel"]], String(first.channels), (value) => set({ channels: Number(value) }));
     const side = slider("side", { min: 0, max: SIDES.length - 1, value: 0, format: (at) => `${SIDES[at]} px`, change: (at) => set({ side: SIDES[at] }) });
     const list = html("ol", { class: "layers", onkeydown: (event) => pressed(event) });
@@ -124,7 +127,7 @@ export default {
       told.textContent = explained(stack, chosen, rows, fault);
       draw();
       const key = `${stack.channels}-${stack.side}`;
-      if (key !== scene.key) {
+      if (key !== scene.key && saved === null) {
         scene = { key, url: "" };
         ask("maps", { stack: { ...stack, layers: [] }, layer: -1 }, "scene").then((answer) => { scene.url = answer.picture; draw(); }).catch(() => {});
       }
@@ -196,13 +199,13 @@ function fields({ side }, rows, field, url) {
 function patterns(set) {
   const place = html("figure"), line = html("p", { class: "sum", role: "status" });
   const more = html("button", { type: "button" }, "Other weights");
-  const all = html("section", {}, html("h2", {}, "More filters, more patterns found"), line, place, more);
+  const all = html("section", { hidden: saved !== null }, html("h2", {}, "More filters, more patterns found"), line, place, more);
   let asked = "", timer = 0;
   more.addEventListener("click", () => set({ seed: all.seed + 1 }));
   all.show = (stack, at, row, seed) => {
     all.seed = seed;
     const key = JSON.stringify([stack.channels, stack.side, stack.layers.slice(0, at + 1), seed]);
-    if (key === asked) return;
+    if (key === asked || saved !== null) return;
     asked = key;
     clearTimeout(timer);
     more.hidden = row?.shape.length !== 3;
