@@ -16,7 +16,7 @@ from torch import nn
 from torch.nn import functional as F
 
 import neocog
-from neocog.lab.app import STATIC
+from neocog.lab.pages import STATIC
 from neocog.models.ssd import SSDOptions
 from neocog.ops.anchors import base_anchors, grid_anchors
 from neocog.ops.arithmetic import (

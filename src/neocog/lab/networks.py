@@ -29,7 +29,7 @@ CLASSES, SIDE = 20, 224
 """Of the zoo's models, and the largest of their pictures, as `neocog summary` has them."""
 TILES = 64
 """Maps of a layer that are drawn, and their longest side in pixels."""
-_WORK, _NUMBERS = 300_000_000, 4_000_000  # multiply-adds; weights, or values of all layers, to compute with
+_WORK, _NUMBERS = 1_000_000_000, 8_000_000  # multiply-adds; weights, or values of all layers, to compute with
 
 
 class Counted(BaseModel):
@@ -82,12 +82,14 @@ class Maps(BaseModel):
     """Addresses that hold PNGs: of the picture, and of the first maps of the layer."""
 
     picture: str
-    maps: list[str]
-    channels: int
+    maps: list[str] = []
+    """None where they are too large to compute for a page."""
+    channels: int = 0
     """How many maps there are."""
-    limit: float
-    """The value of the darkest colour; the lightest is 0 or, if `signed`, in the middle of the scale."""
-    signed: bool
+    limit: float = 0.0
+    """The value of the darkest colour; 0 is the lightest."""
+    signed: bool = False
+    """Whether there are values below 0."""
 
 
 @router.post("/maps")
@@ -101,7 +103,7 @@ def _maps(asked: Looking) -> Maps:
     picture = _picture(stack.channels, stack.side)
     address = data_url(picture)
     if asked.layer < 0:
-        return Maps(picture=address, maps=[], channels=0, limit=0, signed=False)
+        return Maps(picture=address)
     stack = stack.model_copy(update={"layers": stack.layers[: asked.layer + 1]})
     counted, fault = summarized(stack)
     if fault is not None:
@@ -110,7 +112,7 @@ def _maps(asked: Looking) -> Maps:
         raise ValueError("this layer has no maps")
     numbers = max(counted.parameters, counted.activation_bytes // 4)
     if counted.multiply_adds > _WORK or numbers > _NUMBERS:
-        raise ValueError("these maps are too large to compute here: take fewer filters or a smaller picture")
+        return Maps(picture=address, channels=counted.rows[-1].shape[1])
     network, _ = build(stack, "cpu")
     seeded(network, asked.seed)
     pixels = np.atleast_3d(np.asarray(picture, np.float32) / 255 - 0.5).transpose(2, 0, 1)

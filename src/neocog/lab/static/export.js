@@ -18,7 +18,7 @@ export function exports(page, body, query) {
 
 /** Everything drawn in `body`, placed as the page places it, as the text of an SVG with its size. */
 function drawing(body) {
-  const found = [...body.querySelectorAll("svg[role=img], canvas[role=img], figcaption")].filter((one) => one.getClientRects().length);
+  const found = [...body.querySelectorAll("svg[role=img], canvas[role=img], img, figcaption")].filter((one) => one.getClientRects().length);
   const boxes = found.map((one) => one.getBoundingClientRect());
   const left = Math.min(...boxes.map((one) => one.left)) - 12, top = Math.min(...boxes.map((one) => one.top)) - 12;
   const width = Math.max(...boxes.map((one) => one.right)) - left + 12, height = Math.max(...boxes.map((one) => one.bottom)) - top + 12;
@@ -33,6 +33,7 @@ function placed(one, place) {
     const look = getComputedStyle(one);
     return element("text", { x: place.x, y: place.y + 14, fill: look.color, "font-family": look.fontFamily, "font-size": look.fontSize }, one.textContent);
   }
+  if (one.tagName === "IMG") return element("image", { ...place, href: one.src });
   if (one.tagName === "CANVAS") return element("image", { ...place, href: one.toDataURL(), "image-rendering": "pixelated" });
   const copy = one.cloneNode(true), [from, to] = [one, copy].map((root) => [root, ...root.querySelectorAll("*")]);
   from.forEach((drawn, i) => {

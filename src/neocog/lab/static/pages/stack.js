@@ -81,7 +81,7 @@ export default {
         html("div", { class: "line" },
           html("button", { type: "button", class: "name", "data-name": `name-${i}`, onclick: () => { focus = `name-${i}`; set({ chosen: i }); } }, name),
           Object.entries(numbers).map(([number, [least, most]]) => html("label", { class: "number" }, number,
-            html("input", { type: "number", min: least, max: most, "data-name": `${number}-${i}`, "aria-label": `${number} of ${name} ${i + 1}`, oninput: (event) => {
+            html("input", { type: "number", min: least, max: most, "data-name": `${number}-${i}`, "aria-label": `${number} of ${name} ${i + 1}`, onblur: () => set({}), oninput: (event) => {
               const value = event.target.valueAsNumber;
               if (!Number.isInteger(value) || value < least || value > most) return;
               change(stack.layers.map((other, j) => (j === i ? { ...other, [number]: value } : other)), i);
@@ -119,6 +119,7 @@ export default {
       if (kinds !== structure) list.replaceChildren(...stack.layers.map(item));
       structure = kinds;
       fill(rows, fault);
+      for (const button of adding.children) button.setAttribute("aria-disabled", stack.layers.length >= MOST);
       if (focus) list.querySelector(`[data-name=${focus}]`)?.focus();
       focus = "";
       totals.textContent = `${amount(total(rows, "parameters"))} parameters (${memory(4 * total(rows, "parameters"))}), ${amount(total(rows, "multiplyAdds"))} multiply-adds (FLOPs in papers), ${memory(total(rows, "bytes"))} of outputs a picture${fault ? `, up to layer ${fault.layer}` : ""}.`;
@@ -215,9 +216,9 @@ function patterns(set) {
       return;
     }
     timer = setTimeout(() => ask("maps", { stack, layer: at, seed }).then((answer) => {
-      const drawn = Math.min(answer.channels, answer.maps.length);
-      line.textContent = `Layer ${at + 1} gives ${answer.channels} map${answer.channels > 1 ? "s" : ""}, one for each filter${drawn < answer.channels ? `; the first ${drawn} of them` : ""}. Its weights are drawn at random (seed ${seed}): even so each answers to another slope, edge or colour. Training makes them useful. ${answer.signed ? "Blue is positive, orange negative." : "Darker is larger."}`;
-      place.replaceChildren(sheet(answer));
+      more.hidden = !answer.maps.length;
+      place.replaceChildren(...(answer.maps.length ? [sheet(answer)] : []));
+      line.textContent = counted(answer, at + 1, seed);
     }).catch((error) => {
       if (error.name === "AbortError") return;
       place.replaceChildren();
@@ -225,6 +226,14 @@ function patterns(set) {
     }), 120);
   };
   return all;
+}
+
+function counted({ channels, maps, signed }, layer, seed) {
+  const many = `Layer ${layer} gives ${channels} map${channels > 1 ? "s" : ""}, one for each filter`;
+  if (!maps.length) return `${many}. They are too large to compute here: take fewer filters or a smaller picture.`;
+  const drawn = maps.length < channels ? `; the first ${maps.length} are below` : "";
+  const scale = signed ? "Blue is positive, orange negative." : "Darker is larger.";
+  return `${many}${drawn}. The weights are drawn at random (seed ${seed}), and even so each filter answers to another slope, edge or colour; training makes them useful. ${scale}`;
 }
 
 function sheet({ maps, signed, limit }) {
