@@ -93,5 +93,11 @@ export function amount(count) {
   return count.toLocaleString("en");
 }
 
+/** An amount of memory. */
+export function memory(bytes) {
+  for (const [size, unit] of [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]) if (bytes >= size) return `${(bytes / size).toPrecision(3)} ${unit}`;
+  return `${bytes} B`;
+}
+
 /** Sizes of a map. */
 export const times = (sizes) => sizes.join(" × ");

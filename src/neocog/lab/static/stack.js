@@ -30,7 +30,7 @@ export const STACKS = {
 };
 
 /** A layer of this kind; numbers that are missing or out of bounds are the usual or the nearest. */
-export function layer(kind, given = []) {
+function layer(kind, given = []) {
   const numbers = Object.entries(KINDS[kind].numbers).map(([name, [least, most, usual]], i) => {
     const number = Math.round(Number(given[i] ?? usual));
     return [name, Number.isNaN(number) ? usual : Math.min(most, Math.max(least, number))];
