@@ -6,6 +6,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
@@ -67,6 +68,7 @@ def create_app(
         return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts, token=token, limits=limits)
     return app
 

@@ -108,8 +108,8 @@ def _collect(name: str, modules: dict[str, str]) -> None:
 
     def exports(found: re.Match[str]) -> str:
         what, function, constant = found.groups()
-        exported.append(function or constant or "default: whole")
-        return "const whole = " if what == "default " else what
+        exported.append(function or constant or "default: $default")
+        return "const $default = " if what == "default " else what
 
     text = _EXPORT.sub(exports, _IMPORT.sub(imports, text))
     modules[name] = f"{text}return {{ {', '.join(exported)} }};\n"

@@ -1,13 +1,13 @@
 // How many weights three kinds of layer have for a picture and as many units.
 
 import { agreement } from "./api.js";
-import { html, number, picture, slider, svg, width } from "./dom.js";
+import { html, number, picture, slider, svg, whole, width } from "./dom.js";
 
 const NAMES = { dense: "fully connected", local: "locally connected", convolution: "convolution" };
 const FORMULAS = { dense: "units · inputs", local: "units · k²", convolution: "filters · k²" };
 
 /** Weights of a layer that gives `filters` maps of the size of its grey picture. */
-export function counted({ side, window, filters, bias }) {
+function counted({ side, window, filters, bias }) {
   const pixels = side * side, units = pixels * filters;
   return { dense: units * (pixels + bias), local: units * (window * window + bias), convolution: filters * (window * window + bias) };
 }
@@ -27,7 +27,7 @@ export function counts(set) {
       html("thead", {}, html("tr", {}, ["layer", "weights", "in float32"].map((text) => html("th", { scope: "col" }, text)))), rows), agrees);
 
   section.show = (state) => {
-    const asked = { side: within(state.side, 1000), window: within(state.window, 31), filters: within(state.filters, 100), bias: state.bias ? 1 : 0 };
+    const asked = { side: whole(state.side, 1, 1000), window: whole(state.window, 1, 31), filters: whole(state.filters, 1, 100), bias: state.bias ? 1 : 0 };
     const found = counted(asked), units = asked.side ** 2 * asked.filters;
     for (const [name, control] of Object.entries(controls)) control.show(asked[name]);
     biases.checked = Boolean(asked.bias);
@@ -42,8 +42,6 @@ export function counts(set) {
   };
   return section;
 }
-
-const within = (value, most) => Math.min(most, Math.max(1, Math.round(value)));
 
 /** A whole number with its digits in threes. */
 const grouped = (value) => value.toLocaleString("en");

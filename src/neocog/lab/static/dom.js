@@ -57,6 +57,11 @@ export function choice(name, options, value, change) {
   return field;
 }
 
+/** A whole number within bounds, whatever the address says. */
+export function whole(value, from, to) {
+  return Math.min(to, Math.max(from, Math.round(value)));
+}
+
 /** A number with a true minus sign, without a negative zero. */
 export function number(value, digits = 0) {
   const short = value.toFixed(digits);

@@ -4,6 +4,7 @@ import { saved } from "./api.js";
 import { html } from "./dom.js";
 
 const LOOKS = ["fill", "stroke", "stroke-width", "stroke-dasharray", "opacity", "font-family", "font-size", "font-weight", "text-anchor", "paint-order", "display"];
+const ROOM = 28; // at most, between one picture and the next below
 
 /** Buttons that save what is drawn in `body` as one picture, and a page that stands alone; `query()` is its state. */
 export function exports(page, body, query) {
@@ -21,11 +22,22 @@ function drawing(body) {
   const found = [...body.querySelectorAll("svg[role=img], canvas[role=img], img, figcaption")].filter((one) => one.getClientRects().length);
   const boxes = found.map((one) => one.getBoundingClientRect());
   const left = Math.min(...boxes.map((one) => one.left)) - 12, top = Math.min(...boxes.map((one) => one.top)) - 12;
-  const width = Math.max(...boxes.map((one) => one.right)) - left + 12, height = Math.max(...boxes.map((one) => one.bottom)) - top + 12;
+  const width = Math.max(...boxes.map((one) => one.right)) - left + 12, height = Math.max(...boxes.map((one) => one.bottom)) - top + 12 - spared(boxes, Infinity);
   const whole = element("svg", { xmlns: "http://www.w3.org/2000/svg", viewBox: `0 0 ${width} ${height}`, width, height },
     element("rect", { width, height, fill: getComputedStyle(document.body).backgroundColor }),
-    ...found.map((one, i) => placed(one, { x: boxes[i].left - left, y: boxes[i].top - top, width: boxes[i].width, height: boxes[i].height })));
+    ...found.map((one, i) => placed(one, { x: boxes[i].left - left, y: boxes[i].top - top - spared(boxes, boxes[i].top), width: boxes[i].width, height: boxes[i].height })));
   return { text: new XMLSerializer().serializeToString(whole), width, height };
+}
+
+/** How much is left out above this height, so that the texts between pictures leave no holes. */
+function spared(boxes, top) {
+  const above = boxes.filter((one) => one.top <= top).sort((a, b) => a.top - b.top);
+  let reached = above[0].bottom, spare = 0;
+  for (const box of above) {
+    spare += Math.max(0, box.top - reached - ROOM);
+    reached = Math.max(reached, box.bottom);
+  }
+  return spare;
 }
 
 function placed(one, place) {

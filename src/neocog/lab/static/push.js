@@ -3,7 +3,7 @@
 import { agreement, farthest } from "./api.js";
 import { board } from "./board.js";
 import { axes, path } from "./chart.js";
-import { choice, html, number, picture, svg, width } from "./dom.js";
+import { choice, html, number, picture, svg, whole, width } from "./dom.js";
 import { pooled } from "./operators.js";
 
 const SIZE = 16, CELL = 18, MOST = 4;
@@ -21,7 +21,7 @@ function placed(shape, down, right) {
 }
 
 /** How far a map is from what it was: |B − A| / |A|, and how many cells are as they were. */
-export function change(before, after) {
+function change(before, after) {
   const a = before.flat(), b = after.flat(), norm = (values) => Math.sqrt(values.reduce((sum, one) => sum + one * one, 0));
   return { distance: norm(a.map((one, i) => b[i] - one)) / Math.max(norm(a), 1e-12), same: a.filter((one, i) => Math.abs(b[i] - one) < 1e-9).length, cells: a.length };
 }
@@ -35,7 +35,7 @@ function strided(values, stride, cells) {
 export function push(set) {
   const told = html("p", { class: "sum", role: "status" }), agrees = agreement(), place = html("figure");
   let now = { down: 0, right: 0 };
-  const within = (value) => Math.min(MOST, Math.max(-MOST, value));
+  const within = (value) => whole(value, -MOST, MOST);
   const move = (down, right) => set({ down: within(now.down + down), right: within(now.right + right) });
   const large = board("large", { move }), small = board("small");
   const shapes = choice("shape", Object.entries(SHAPES).map(([key, [text]]) => [key, text]), "seven", (shape) => set({ shape }));
@@ -91,7 +91,7 @@ function curves(before, maps, names, { down, right }, room) {
     return [svg("line", { x1: x, x2: x + 22, y1: y, y2: y, class: "curve", stroke: `var(--series-${i})` }), svg("text", { x: x + 30, y: y + 4, "font-size": 13 }, name)];
   });
   return picture(beside ? 680 : room, high + (beside ? 80 : 150), label,
-    svg("text", { x: 0, y: 16, "font-weight": 600 }, "distance |B − A| / |A| from the map in the middle"), ...scale.parts,
+    svg("text", { x: 0, y: 16, "font-weight": 600 }, "distance |B − A| / |A|"), ...scale.parts,
     svg("line", { x1: scale.across(right), x2: scale.across(right), y1: 34, y2: 34 + high, class: "axis", "stroke-dasharray": "3 4" }),
     ...lines.flatMap((line, i) => [
       svg("path", { class: "curve", stroke: `var(--series-${i})`, d: path(line, scale) }),

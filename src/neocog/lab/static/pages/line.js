@@ -61,9 +61,9 @@ export default {
         curve = PLACES.map((t) => area(shapes.f, shapes.g, t));
         agrees.compare("integral", { ...asked, t: PLACES }, (answer) => farthest(curve, answer.values));
       }
-      const value = area(shapes.f, shapes.g, state.t);
-      told.textContent = `(f ∗ g)(${number(state.t, 2)}) = ${number(value, 3)}, the shaded area`;
-      place.replaceChildren(scene(shapes, curve, state.t, value, asked, Math.min(760, width(place))));
+      const t = Math.min(TO, Math.max(FROM, state.t)), value = area(shapes.f, shapes.g, t);
+      told.textContent = `(f ∗ g)(${number(t, 2)}) = ${number(value, 3)}, the shaded area`;
+      place.replaceChildren(scene(shapes, curve, t, value, asked, Math.min(760, width(place))));
     };
   },
 };
@@ -91,7 +91,7 @@ function scene({ f, g }, curve, t, value, asked, wide) {
   const done = [...PLACES.filter((place) => place < t).map((place, i) => [place, curve[i]]), [t, value]];
   const label = `f is ${named(asked.f)}, g ${named(asked.g)}, mirrored and moved to t = ${number(t, 2)}; below, their convolution, which is ${number(value, 3)} there.`;
   return picture(wide, SECOND + HIGH + 30, label,
-    svg("text", { x: 0, y: 16, "font-weight": 600 }, "f(τ), the mirrored g(t − τ), and their product"), ...upper.parts,
+    svg("text", { x: 0, y: 16, "font-weight": 600 }, "f(τ), mirrored g(t − τ), their product"), ...upper.parts,
     svg("path", { class: "area", d: `${path([[FROM, 0], ...both, [TO, 0]], upper)}Z` }),
     svg("path", { class: "curve", stroke: "var(--series-0)", d: path(fs, upper) }),
     svg("path", { class: "curve", stroke: "var(--series-1)", d: path(gs, upper) }),

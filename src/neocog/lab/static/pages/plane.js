@@ -2,7 +2,7 @@
 
 import { agreement, farthest } from "../api.js";
 import { board } from "../board.js";
-import { choice, html, number, slider, svg } from "../dom.js";
+import { choice, html, number, slider, svg, whole } from "../dom.js";
 import { correlated, question, sideOf, window } from "../operators.js";
 import { photograph } from "../photograph.js";
 
@@ -84,15 +84,15 @@ export default {
 
     return (state) => {
       const values = read(state), kernel = weightsOf(state.kernel), side = sideOf(kernel);
-      const options = { stride: state.stride, padding: state.padding, dilation: state.dilation };
+      const options = { stride: whole(state.stride, 1, 3), padding: whole(state.padding, 0, 2), dilation: whole(state.dilation, 1, 3) };
       const result = correlated(values, kernel, options);
-      const row = Math.min(state.row, Math.max(result.length - 1, 0)), column = Math.min(state.column, Math.max(result.length - 1, 0));
+      const last = Math.max(result.length - 1, 0), row = whole(state.row, 0, last), column = whole(state.column, 0, last);
       now = { values, kernel, result, row, column };
       weights(kernel);
       presets.show(state.kernel in KERNELS ? state.kernel : "");
       sides.show(side);
       drawings.show(state.picture);
-      for (const [name, one] of Object.entries(sliders)) one.show(state[name]);
+      for (const [name, one] of Object.entries(sliders)) one.show(options[name]);
       showSource(now, side, options);
       showTarget(now);
       sum.textContent = result.length ? told(now, side, options) : "The kernel does not fit: give it more padding or less dilation.";

@@ -2,7 +2,7 @@
 
 import { agreement, farthest } from "../api.js";
 import { board } from "../board.js";
-import { choice, html, number, slider, svg } from "../dom.js";
+import { choice, html, number, slider, svg, whole } from "../dom.js";
 import { pooled, unpooled } from "../operators.js";
 import { push } from "../push.js";
 
@@ -52,17 +52,18 @@ export default {
     body.append(html("div", { class: "controls" }, ...Object.values(controls)), html("div", { class: "side" }, source, target, back), told, agrees, pushed);
 
     return (state) => {
-      const values = read(state.map), { kernel, stride, kind } = state, result = pooled(values, kind, kernel, stride);
+      const kernel = whole(state.kernel, 1, 4), stride = whole(state.stride, 1, 4), kind = state.kind === "mean" ? "mean" : "max";
+      const values = read(state.map), result = pooled(values, kind, kernel, stride), shown = { ...state, kernel, stride, kind };
       const last = result.values.length - 1;
-      now = { values, result, row: Math.min(state.row, last), column: Math.min(state.column, last) };
-      for (const [name, control] of Object.entries(controls)) control.show(state[name]);
+      now = { values, result, row: whole(state.row, 0, last), column: whole(state.column, 0, last) };
+      for (const [name, control] of Object.entries(controls)) control.show(shown[name]);
       controls.map.show(state.map in MAPS ? state.map : "");
       show(kernel, stride);
-      told.textContent = sentence(now, state);
+      told.textContent = sentence(now, shown);
       agrees.compare("pool", { values, kind, kernel, stride }, (answer) => (result.switches
         ? Math.max(farthest(result.values, answer.values), farthest(result.switches, answer.switches), farthest(unpooled(result, values.length, values.length), answer.unpooled))
         : farthest(result.values, answer.values)));
-      pushed.show(state);
+      pushed.show(shown);
     };
 
     function show(kernel, stride) {

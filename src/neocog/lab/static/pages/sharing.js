@@ -1,17 +1,17 @@
 // Parameter sharing: which inputs a unit sees, which weights are the same, and how many are left.
 
-import { html, number, slider, svg, picture } from "../dom.js";
 import { counts } from "../counts.js";
+import { html, number, picture, slider, svg, whole } from "../dom.js";
 
 const LAYERS = {
-  dense: ["fully connected", "each unit sees every input; each line is a weight of its own"],
-  local: ["locally connected", "each unit sees a window; each line is a weight of its own"],
-  convolution: ["convolution", "each unit sees a window; a colour is one weight, shared by all units"],
+  dense: ["fully connected", "each unit sees every input", "each line is a weight of its own"],
+  local: ["locally connected", "each unit sees a window", "each line is a weight of its own"],
+  convolution: ["convolution", "each unit sees a window", "a colour is one weight, shared by all units"],
 };
 const PITCH = 26, RISE = 110, CELL = 20;
 
 /** For each unit and input the number of the weight between them, from 1; 0: none. */
-export function weights(layer, inputs, kernel) {
+function weights(layer, inputs, kernel) {
   const units = inputs - kernel + 1;
   return Array.from({ length: units }, (_, unit) => Array.from({ length: inputs }, (_, input) => {
     if (layer === "dense") return unit * inputs + input + 1;
@@ -51,8 +51,8 @@ export default {
     body.append(html("div", { class: "controls" }, ...Object.values(controls)), html("div", { class: "side" }, graphs.map(([, drawn]) => drawn)), told, counted);
 
     return (state) => {
-      const inputs = Math.min(12, Math.max(4, state.inputs)), kernel = Math.min(4, Math.max(1, state.kernel)), units = inputs - kernel + 1;
-      now = { unit: Math.min(state.unit, units - 1), units };
+      const inputs = whole(state.inputs, 4, 12), kernel = whole(state.kernel, 1, 4), units = inputs - kernel + 1;
+      now = { unit: whole(state.unit, 0, units - 1), units };
       controls.inputs.show(inputs);
       controls.kernel.show(kernel);
       for (const [layer, drawn] of graphs) show(drawn, layer, weights(layer, inputs, kernel), now.unit);
@@ -64,7 +64,7 @@ export default {
 
 /** The connections, and below them the same as a matrix: a row a unit, a column an input. */
 function show(drawn, layer, links, chosen) {
-  const [title, said] = LAYERS[layer], inputs = links[0].length, units = links.length, count = new Set(links.flat().filter(Boolean)).size;
+  const [title, first, second] = LAYERS[layer], inputs = links[0].length, units = links.length, count = new Set(links.flat().filter(Boolean)).size;
   const wide = Math.max(inputs * PITCH, 270) + 4, shift = (inputs - units) / 2;
   const colourOf = (link) => (layer === "convolution" ? `var(--series-${link - 1})` : "var(--quiet)");
   const below = (i) => [14 + PITCH * i, 60 + RISE], above = (u) => [14 + PITCH * (u + shift), 60];
@@ -82,9 +82,8 @@ function show(drawn, layer, links, chosen) {
   const label = `${title}: ${inputs} inputs, ${units} units, ${pairs.length} connections, ${count} weights.`;
   const high = top + units * CELL + 8;
   for (const [key, value] of Object.entries({ viewBox: `0 0 ${wide} ${high}`, width: wide, height: high, "aria-label": label })) drawn.setAttribute(key, value);
-  const [first, second] = said.split("; ");
   drawn.replaceChildren(
-    svg("text", { x: 1, y: 16, "font-weight": 600 }, `${title}: ${number(count)} weights`), svg("text", { x: 1, y: 36, "font-size": 12, class: "muted" }, `${first};`),
+    svg("text", { x: 1, y: 16, "font-weight": 600 }, `${title}: ${number(count)} weights`), svg("text", { x: 1, y: 36, "font-size": 12, class: "muted" }, first),
     ...lines, ...links.map((_, u) => dot(above(u), { class: u === chosen ? "unit chosen" : "unit", "data-unit": u })), ...links[0].map((_, i) => dot(below(i), { class: "unit" })),
     svg("text", { x: 1, y: 60 + RISE + 32, "font-size": 12, class: "muted" }, second),
     ...cells, svg("rect", { x: 1, y: top + chosen * CELL, width: inputs * CELL, height: CELL, class: "window" }));
