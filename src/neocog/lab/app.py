@@ -10,10 +10,11 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import models, operators, pages
+from neocog.lab import models, networks, operators, pages
 from neocog.lab.guard import Guard, Limits, is_loopback, told
 from neocog.lab.pages import STATIC, THEME
 from neocog.lab.runs import Runs
+from neocog.lab.work import Worker
 from neocog.version import __version__
 
 
@@ -39,7 +40,8 @@ def create_app(
         openapi_url="/api/v1/openapi.json",
     )
     app.state.runs = runs or Runs()
-    for router in (operators.router, models.router, pages.router):
+    app.state.networks = Worker()
+    for router in (operators.router, networks.router, models.router, pages.router):
         app.include_router(router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -60,6 +62,10 @@ def create_app(
     @app.get("/", include_in_schema=False)
     def page() -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)

@@ -3,7 +3,9 @@
 import line from "./pages/line.js";
 import plane from "./pages/plane.js";
 import pooling from "./pages/pooling.js";
+import questions from "./pages/questions.js";
 import sharing from "./pages/sharing.js";
+import stack from "./pages/stack.js";
 import { start } from "./router.js";
 
 const PAGES = [
@@ -11,6 +13,8 @@ const PAGES = [
   plane,
   pooling,
   sharing,
+  stack,
+  questions,
 ];
 
 start(PAGES);
