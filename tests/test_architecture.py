@@ -82,7 +82,7 @@ ONLY_IN = {
     "subprocess": {"convert.py"},  # which starts it
     "urllib.request": {"backbones/weights.py"},  # the one downloader
     "urllib.error": {"backbones/weights.py"},
-    "http": {"backbones/weights.py"},
+    "http": {"backbones/weights.py", "lab/guard.py"},  # the guard reads cookies
     "socket": {"lab/serve.py"},  # the local page is served, and nothing else listens
     "asyncio": {"lab/guard.py", "lab/health.py", "lab/serve.py", "lab/work.py"},
     "webbrowser": {"cli/lab.py"},

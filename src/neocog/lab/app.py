@@ -17,13 +17,14 @@ from neocog.lab.guard import Guard, Limits, is_loopback, told
 from neocog.lab.quick import digit_net
 from neocog.lab.runs import Runs
 from neocog.pictures.maps import PLAIN, SIGNED
-from neocog.pictures.theme import FONT, variables
+from neocog.pictures.theme import FONT, MARK_INK, MARKS, variables
 from neocog.version import __version__
 
 STATIC = Path(str(files("neocog.lab") / "static"))
 _THEME = (
     variables(":root")
-    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)}}}"
+    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)};"
+    f"--marks:{' '.join(MARKS)};--mark-ink:{MARK_INK}}}"
 )
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
 
-import numpy as np
 from fastapi import APIRouter
 from fastapi.responses import Response
 from PIL import Image
@@ -15,25 +15,26 @@ from neocog.data.digits import Digits
 from neocog.data.scenes import Scenes
 from neocog.lab.guard import Refusal
 from neocog.pictures.encode import png_bytes
+from neocog.types import Task
 
 router = APIRouter(prefix="/pictures", tags=["pictures"])
 
 
-def _scene(level: str, index: int) -> np.ndarray:
-    return Scenes(level, "test")[index].image
+@dataclass(frozen=True)
+class Source:
+    """Where a picture comes from: a test split, which no model has learnt from."""
+
+    name: str
+    level: str  # of the scenes; none: a digit
+    index: int
 
 
-def _digit(index: int) -> np.ndarray:
-    return Digits("test")[index].image
-
-
-PICTURES: Mapping[str, tuple[str, Callable[[], np.ndarray]]] = {
-    **{f"scene-{i + 1}": (f"scene {i + 1}", partial(_scene, "std", i)) for i in range(6)},
-    **{f"crowded-{i + 1}": (f"crowded scene {i + 1}", partial(_scene, "hard", i)) for i in range(3)},
-    **{f"single-{i + 1}": (f"one main object {i + 1}", partial(_scene, "single", i)) for i in range(3)},
-    **{f"digit-{i + 1}": (f"handwritten digit {i + 1}", partial(_digit, i)) for i in range(10)},
+PICTURES: Mapping[str, Source] = {
+    **{f"scene-{i + 1}": Source(f"scene {i + 1}", "std", i) for i in range(6)},
+    **{f"crowded-{i + 1}": Source(f"crowded scene {i + 1}", "hard", i) for i in range(3)},
+    **{f"single-{i + 1}": Source(f"one main object {i + 1}", "single", i) for i in range(3)},
+    **{f"digit-{i + 1}": Source(f"handwritten digit {i + 1}", "", i) for i in range(10)},
 }
-"""What each is, and its pixels (H, W, 3) uint8: of test splits, which no model has learnt from."""
 
 
 class Listed(BaseModel):
@@ -41,12 +42,17 @@ class Listed(BaseModel):
 
     id: str
     name: str
+    classes: list[str]
+    """Of the truth for every pixel, where there is one."""
 
 
 @router.get("")
 def pictures() -> list[Listed]:
     """The pictures that there are to choose from."""
-    return [Listed(id=id, name=name) for id, (name, _) in PICTURES.items()]
+    return [
+        Listed(id=id, name=one.name, classes=list(_scenes(one).classes) if one.level else [])
+        for id, one in PICTURES.items()
+    ]
 
 
 @router.get("/{id}", response_class=Response, responses={200: {"content": {"image/png": {}}}})
@@ -57,6 +63,23 @@ def picture(id: str) -> Response:
     return Response(_png(id), media_type="image/png")
 
 
+@router.get("/{id}/truth", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+def truth(id: str) -> Response:
+    """The class of every pixel of a scene, as a grey PNG."""
+    if id not in PICTURES or not PICTURES[id].level:
+        raise Refusal(404, "there is no such picture, or no truth of its pixels")
+    one = PICTURES[id]
+    mask = _scenes(one)[one.index].mask
+    assert mask is not None
+    return Response(png_bytes(Image.fromarray(mask)), media_type="image/png")
+
+
 @lru_cache(maxsize=len(PICTURES))
 def _png(id: str) -> bytes:
-    return png_bytes(Image.fromarray(PICTURES[id][1]()))
+    one = PICTURES[id]
+    sample = _scenes(one)[one.index] if one.level else Digits("test")[one.index]
+    return png_bytes(Image.fromarray(sample.image))
+
+
+def _scenes(one: Source) -> Scenes:
+    return Scenes(one.level, "test", task=Task.SEGMENT)

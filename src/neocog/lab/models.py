@@ -19,11 +19,10 @@ from neocog.explain.subject import Choices, Shown, maps_of, subject_of
 from neocog.lab.guard import Refusal
 from neocog.lab.records import runs_of
 from neocog.lab.runs import Run
-from neocog.pictures.draw import class_colour
 from neocog.pictures.encode import data_url
 from neocog.predict import Predictor
 from neocog.predictions import MaskPrediction
-from neocog.types import IGNORED_PIXEL, blank_batch
+from neocog.types import blank_batch
 
 router = APIRouter(tags=["models"])
 _KINDS = ("image/png", "image/jpeg", "image/webp", "image/bmp", "image/tiff")
@@ -49,8 +48,7 @@ class Predicted(BaseModel):
     answer: dict[str, Any]
     ms: Took
     mask: str | None = None
-    """Of a segmenter: a PNG as data URL. Its values are classes, its palette is `colours`."""
-    colours: list[str] = []
+    """Of a segmenter: a grey PNG as data URL, whose values are the classes, and 255 what is ignored."""
 
 
 class Drawn(BaseModel):
@@ -104,21 +102,9 @@ async def predict(run: str, request: Request) -> Predicted:
         ms = Took(prepare=prepared, network=timing.network, decode=timing.decode)
         if not isinstance(said, MaskPrediction):
             return Predicted(answer=said.to_dict(), ms=ms)
-        colours = [class_colour(label) for label in range(len(said.classes))]
-        mask = data_url(_with_palette(said.mask, colours))
-        return Predicted(answer=said.to_dict(), ms=ms, mask=mask, colours=colours)
+        return Predicted(answer=said.to_dict(), ms=ms, mask=data_url(Image.fromarray(said.mask)))
 
     return await of_picture(run, request, compute)
-
-
-def _with_palette(mask: np.ndarray, colours: list[str]) -> Image.Image:
-    """A mask (H, W) uint8 as a picture whose palette holds these colours; what is ignored is grey."""
-    picture = Image.fromarray(mask)
-    palette = bytearray(128 for _ in range(3 * (IGNORED_PIXEL + 1)))
-    for label, colour in enumerate(colours[:IGNORED_PIXEL]):
-        palette[3 * label : 3 * label + 3] = bytes.fromhex(colour[1:])
-    picture.putpalette(bytes(palette))
-    return picture
 
 
 @router.post("/explain/{run}", openapi_extra=PICTURE)

@@ -2,10 +2,21 @@
 
 import { html } from "./dom.js";
 import { exports } from "./export.js";
+import detection from "./pages/detection.js";
+import inside from "./pages/inside.js";
 import line from "./pages/line.js";
 import plane from "./pages/plane.js";
+import runs from "./pages/runs.js";
+import segmentation from "./pages/segmentation.js";
 
-const PAGES = [line, plane];
+const PAGES = [
+  line,
+  plane,
+  inside,
+  detection,
+  segmentation,
+  runs,
+];
 const main = document.getElementById("main"), nav = document.getElementById("pages");
 let shown = null;
 
