@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -10,9 +9,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvicorn
 
 from neocog.lab.app import create_app
+from neocog.lab.serve import listening, server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -21,17 +20,16 @@ if TYPE_CHECKING:
 @contextmanager
 def served(app: Any) -> Iterator[str]:
     """The address of an application while it is served on a free port of this machine."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
+    place, serving = listening("127.0.0.1", 0), server(app)
+    thread = threading.Thread(target=serving.run, args=([place],), daemon=True)
     thread.start()
     until = time.monotonic() + 60
-    while not server.started and time.monotonic() < until:
+    while not serving.started and time.monotonic() < until:
         time.sleep(0.01)
     try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        yield f"http://127.0.0.1:{place.getsockname()[1]}"
     finally:
-        server.should_exit = True
+        serving.should_exit = True
         thread.join(60)
 
 

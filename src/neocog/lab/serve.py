@@ -64,4 +64,7 @@ def server(app: FastAPI, **options: Any) -> uvicorn.Server:
 def listening(host: str, port: int) -> socket.socket:
     """A socket on that address. Raises OSError where there can be none."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    return socket.create_server((host, port), family=family, backlog=256)
+    place = socket.create_server((host, port), family=family, backlog=256)
+    # An answer is its head and its body; without this, the body waits 40 ms for the head to be acknowledged.
+    place.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return place

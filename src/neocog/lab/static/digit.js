@@ -1,6 +1,7 @@
 // A drawn digit as the data set of handwritten digits has its own: 32 x 32 dots, counted in blocks of 4 x 4.
 
-const DOTS = 32, BLOCKS = 8, SIDE = 28, MARGIN = 1.5, PEN = 1.7;
+const DOTS = 32, BLOCKS = 8, SIDE = 28;
+const PEN = 2.3; // dots from its middle to its edge: as much ink as in the data set
 
 /** Strokes of points [x, y] in 0..99 from "xxyyxxyy.xxyy", and back. */
 export function strokesOf(text) {
@@ -16,7 +17,7 @@ export function raster(strokes) {
   const points = strokes.flat();
   if (!points.length) return new Uint8Array(SIDE * SIDE);
   const [left, top, right, bottom] = [0, 1].map((k) => Math.min(...points.map((p) => p[k]))).concat([0, 1].map((k) => Math.max(...points.map((p) => p[k]))));
-  const scale = (DOTS - 2 * (MARGIN + PEN)) / Math.max(right - left, bottom - top, 1);
+  const scale = (DOTS - 2 * PEN) / Math.max(right - left, bottom - top, 1);
   const place = ([x, y]) => [DOTS / 2 + scale * (x - (left + right) / 2), DOTS / 2 + scale * (y - (top + bottom) / 2)];
   const lines = strokes.flatMap((stroke) => stroke.map((point, i) => [place(stroke[Math.max(i - 1, 0)]), place(point)]));
   const blocks = new Float32Array(BLOCKS * BLOCKS);

@@ -39,10 +39,10 @@ async function ready(body, state, set) {
   const pad = drawingPad(set), seen = html("canvas", { width: 28, height: 28, class: "seen", role: "img", "aria-label": "the drawing as the network is given it: 28 by 28 grey pixels" });
   const preview = html("div"), bars = html("div"), says = html("p", { class: "sum", role: "status" });
   const tabs = html("div", { class: "tabs", role: "group", "aria-label": "ways of looking inside" });
-  const chosenLevel = html("div"), idea = html("p", { class: "idea" }), working = html("p", { class: "sum", role: "status" }), shows = html("div", { class: "shows" });
+  const uses = html("div", { class: "controls" }), idea = html("p", { class: "idea" }), working = html("p", { class: "status", role: "status" }), shows = html("div", { class: "shows" });
   body.append(html("div", { class: "controls" }, run, chosen.field),
     html("div", { class: "side" }, html("div", {}, pad.element, preview), html("figure", {}, html("figcaption", {}, "what the network is given"), seen), html("div", { class: "grow" }, says, bars)),
-    html("h2", {}, "What leads it there"), tabs, idea, html("div", { class: "controls" }, chosenLevel), working, shows);
+    html("h2", {}, "What leads it there"), tabs, idea, uses, working, shows);
 
   let now = state, answered = "", explained = "", layered = "", timer = null;
   const current = () => runs.find((one) => one.name === now.run) ?? runs.find((one) => one.here);
@@ -94,8 +94,8 @@ async function ready(body, state, set) {
     const channels = maps[now.level] ?? 0;
     const unit = choice("unit", [[-1, "the strongest"], ...Array.from({ length: channels }, (_, i) => [i, `channel ${i}`])], now.unit, (value) => set({ unit: Number(value) }));
     const label = choice("class", [["", "the most likely"], ...current().classes.map((name) => [name, name])], now.label, (value) => set({ label: value }));
-    const uses = { features: [level, unit], deconvnet: [level, unit], guided: [level, unit], gradcam: [level, label], heatmap: [label], occlusion: [label], invariance: [level] };
-    chosenLevel.replaceChildren(html("div", { class: "controls" }, (uses[now.method] ?? []).filter((one) => one !== unit || channels)));
+    const used = { features: [level, unit], deconvnet: [level, unit], guided: [level, unit], gradcam: [level, label], heatmap: [label], occlusion: [label], invariance: [level] };
+    uses.replaceChildren(...(used[now.method] ?? []).filter((one) => one !== unit || channels));
   }
 
   return (state) => {

@@ -4,7 +4,7 @@ import { ask } from "../api.js";
 import { choice, html, number, picture, svg } from "../dom.js";
 import { later, runsFor } from "../models.js";
 
-const EVERY = 2000, WIDE = 640, HIGH = 230, LEFT = 56, BOTTOM = 34, TOP = 30;
+const EVERY = 2000, WIDE = 500, HIGH = 200, LEFT = 56, BOTTOM = 34, TOP = 30;
 
 export default {
   id: "runs",
@@ -69,11 +69,11 @@ function draw(run, log, place, line) {
   }
   const names = Object.keys(steps.at(-1).losses);
   const losses = names.map((name) => ({ name, points: smooth(steps.map((one) => [one.step, one.losses[name] ?? 0])) }));
-  const keys = Object.keys(checks.at(-1)?.validation ?? {}).filter((key) => /^(voc_map50|coco_ap|mean_iou|pixel_accuracy|top1|localization_accuracy|mean_iou)$/.test(key));
+  const keys = Object.keys(checks.at(-1)?.validation ?? {}).filter((key) => /^(voc_map50|coco_ap|mean_iou|pixel_accuracy|top1|localization_accuracy)$/.test(key));
   const scores = keys.map((name) => ({ name: name.replaceAll("_", " "), points: checks.map((one) => [one.step, one.validation[name]]).filter((one) => one[1] !== null) }));
   const last = steps.at(-1), total = Object.values(last.losses).reduce((sum, one) => sum + one, 0);
   place.replaceChildren(plot(`Losses of ${run.name}`, losses, false), ...(scores.some((one) => one.points.length) ? [plot(`Scores of ${run.name} on validation pictures`, scores, true)] : []));
-  line.textContent = `Step ${last.step}: loss ${number(total, 3)}, learning rate ${last.lr.toPrecision(2)}${keys.length && checks.length ? `; ${keys[0].replaceAll("_", " ")} ${number(checks.at(-1).validation[keys[0]] ?? 0, 3)}` : ""}.`;
+  line.textContent = `Step ${last.step}: loss ${number(total, 3)}, at the learning rate ${last.lr.toPrecision(2)}${keys.length && checks.length ? `; ${keys[0].replaceAll("_", " ")} ${number(checks.at(-1).validation[keys[0]] ?? 0, 3)}` : ""}.`;
 }
 
 /** Means over windows, so that a curve has at most 200 points. */
@@ -90,17 +90,16 @@ function plot(title, curves, share) {
   const end = Math.max(...curves.flatMap((one) => one.points.map((point) => point[0])), 1), right = WIDE - 10;
   const x = (step) => LEFT + (step / end) * (right - LEFT), y = (value) => TOP + HIGH - (value / most) * HIGH;
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, title)];
-  for (let i = 0; i <= 4; i++) {
-    const value = (most * i) / 4, step = (end * i) / 4;
-    parts.push(svg("line", { x1: LEFT, x2: right, y1: y(value), y2: y(value), class: i ? "grid" : "axis" }),
-      svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end", "font-size": 12, class: "muted" }, number(value, 2)),
-      svg("text", { x: x(step), y: TOP + HIGH + 18, "text-anchor": i === 4 ? "end" : "middle", "font-size": 12, class: "muted" }, `${Math.round(step)}${i === 4 ? " steps" : ""}`));
+  parts.push(...level(ticks(most), y, right));
+  for (const step of ticks(end)) {
+    parts.push(svg("text", { x: x(step), y: TOP + HIGH + 18, "text-anchor": "middle", "font-size": 12, class: "muted" }, String(step)));
   }
   curves.forEach(({ points }, i) => {
     const paint = `var(--series-${i % 8})`;
     parts.push(points.length > 1 ? svg("path", { class: "curve", stroke: paint, d: points.map(([step, value], k) => `${k ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join("") })
       : svg("circle", { cx: x(points[0]?.[0] ?? 0), cy: y(points[0]?.[1] ?? 0), r: 3, fill: paint }));
   });
+  parts.push(svg("text", { x: right, y: TOP + HIGH + BOTTOM + 8, "text-anchor": "end", "font-size": 12, class: "muted" }, "steps"));
   let across = LEFT;
   curves.forEach(({ name }, i) => {
     parts.push(svg("rect", { x: across, y: TOP + HIGH + BOTTOM - 2, width: 12, height: 12, fill: `var(--series-${i % 8})` }),
@@ -110,9 +109,24 @@ function plot(title, curves, share) {
   return picture(WIDE, TOP + HIGH + BOTTOM + 14, `${title}, up to step ${end}: ${curves.map(({ name, points }) => `${name} ${number(points.at(-1)?.[1] ?? 0, 3)} at the end`).join(", ")}`, ...parts);
 }
 
+/** Round values from 0 to `most`, about five. */
+function ticks(most) {
+  const rough = most / 5, ten = 10 ** Math.floor(Math.log10(rough)), step = ten * [1, 2, 5, 10].find((one) => one * ten >= rough);
+  return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(6)));
+}
+
+/** Lines across a plot at these values, with what they are. */
+function level(values, y, right) {
+  return values.flatMap((value) => [
+    svg("line", { x1: LEFT, x2: right, y1: y(value), y2: y(value), class: value ? "grid" : "axis" }),
+    svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end", "font-size": 12, class: "muted" }, String(value)),
+  ]);
+}
+
 function evaluation({ metrics, images, split }) {
   const rows = Object.entries(metrics).filter(([, value]) => typeof value === "number");
-  return table(`Measured on ${images} pictures of ${split}`, ["metric", "value"], rows.map(([name, value]) => [name.replaceAll("_", " "), number(value, 3)]));
+  const caption = `Measured on ${images} pictures of ${split}`;
+  return html("details", {}, html("summary", {}, caption), table(caption, ["metric", "value"], rows.map(([name, value]) => [name.replaceAll("_", " "), number(value, 3)])));
 }
 
 function comparison({ name, columns, rows }) {
@@ -140,10 +154,7 @@ function tradeoff(name, [key, heading], rows) {
   const low = Math.floor(Math.log10(Math.min(...dots.map((one) => one.ms))) * 2) / 2 - 0.1, high = Math.ceil(Math.log10(Math.max(...dots.map((one) => one.ms))) * 2) / 2 + 0.4;
   const right = WIDE - 10, x = (ms) => LEFT + ((Math.log10(ms) - low) / (high - low)) * (right - LEFT), y = (value) => TOP + HIGH - value * HIGH;
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, `${heading} against time`)];
-  for (let i = 0; i <= 4; i++) {
-    parts.push(svg("line", { x1: LEFT, x2: right, y1: y(i / 4), y2: y(i / 4), class: i ? "grid" : "axis" }),
-      svg("text", { x: LEFT - 8, y: y(i / 4) + 4, "text-anchor": "end", "font-size": 12, class: "muted" }, number(i / 4, 2)));
-  }
+  parts.push(...level(ticks(1), y, right));
   for (const ms of [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000].filter((one) => Math.log10(one) >= low && Math.log10(one) <= high)) {
     parts.push(svg("line", { x1: x(ms), x2: x(ms), y1: TOP, y2: TOP + HIGH, class: "grid" }),
       svg("text", { x: x(ms), y: TOP + HIGH + 18, "text-anchor": "middle", "font-size": 12, class: "muted" }, String(ms)));

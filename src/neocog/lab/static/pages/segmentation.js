@@ -5,6 +5,7 @@ import { html, picture, slider, svg } from "../dom.js";
 import { later, mark, milliseconds, pictures, runsFor, shown } from "../models.js";
 
 const SIDE = 320, IGNORED = 255;
+const ORDER = ["fcn-32s", "fcn-16s", "fcn-8s", "deconvnet"]; // the history of the field
 
 export default {
   id: "segmentation",
@@ -20,6 +21,7 @@ export default {
 
 async function ready(body, state, set) {
   const runs = await runsFor(body, "segment", "segmenter");
+  runs.sort((a, b) => ORDER.indexOf(a.model) - ORDER.indexOf(b.model));
   if (!runs.length) return () => {};
   const chosen = await pictures(state, set);
   const wipe = slider("uncovered", { min: 0, max: 100, value: state.wipe, format: (v) => `${v} %`, change: (v) => set({ wipe: v }) });
