@@ -6,12 +6,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from neocog.cli import main
+from neocog.data.scenes import Scenes
+from neocog.data.write import write_dataset
 from neocog.lab.app import create_app
+from neocog.lab.runs import Run, Runs
 from neocog.lab.serve import listening, server
+from neocog.types import Task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -78,3 +85,37 @@ def visit(page: Page, lab: str) -> Iterator[Visit]:
     one = Visit(page, lab)
     yield one
     assert one.problems == []
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Two comparisons of networks that learnt for a few steps, and a lab that was started with both."""
+
+    detectors: Path
+    segmenters: Path
+    app: Any
+    address: str
+
+    def run(self, model: str) -> Run:
+        """The run of a model."""
+        return next(run for run in self.app.state.runs if run.model == model)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """Small runs, trained on thirty generated scenes."""
+    folder = tmp_path_factory.mktemp("trained")
+    common = ["--size", "64", "--batch", "4", "--threads", "1", "--seeds", "1"]
+    for task, models, form in (
+        ("detect", ("faster-rcnn", "ssd"), "voc"),
+        ("segment", ("fcn-32s", "fcn-8s"), "masks"),
+    ):
+        counts = (("train", 20), ("val", 5), ("test", 5))
+        splits = {name: Scenes("std", name, count, task=Task(task)) for name, count in counts}
+        write_dataset(splits, folder / form, form)
+        data, out = str(folder / form), str(folder / task)
+        words = ["compare", *models, "--task", task, "--data", data, "--out", out, "--steps", "12", *common]
+        assert main(words) == 0
+    app = create_app(Runs([folder / "detect", folder / "segment"]))
+    with served(app) as address:
+        yield Trained(folder / "detect", folder / "segment", app, address)

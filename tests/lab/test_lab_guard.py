@@ -108,7 +108,8 @@ UP = r"""
 TARGETS = "etc/passwd proc/self/environ app.py guard.py%00.js"
 ABSOLUTE = r"""
 /etc/passwd %2fetc%2fpasswd C:%5cwindows%5cwin.ini C:/windows/win.ini %5c%5cserver%5cshare file:///etc/passwd
-http://evil.example/ //evil.example/ CON NUL.txt %00 %0d%0aX:1 ~root/.ssh/id_rsa .. . %ff%fe index.html/../../app.py
+http://evil.example/ //evil.example/ CON NUL.txt %00 %0d%0aX:1 ~root/.ssh/id_rsa .. . %ff%fe
+index.html/../../app.py
 """
 PREFIXES = ["/static/", "/static/pages/", "/api/v1/runs/", "/api/v1/pictures/", "/"]
 LEADING_OUT = [up * depth + target for up, depth, target in product(UP.split(), (1, 4), TARGETS.split())]

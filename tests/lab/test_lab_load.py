@@ -1,4 +1,4 @@
-"""Many clients at once: every answer is that of the picture that was sent, and too many are told to come back."""
+"""Many clients at once: everyone gets the answer to their own picture, and too many are told to come back."""
 
 from __future__ import annotations
 
