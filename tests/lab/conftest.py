@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import torch
 
 from neocog.cli import main
 from neocog.data.scenes import Scenes
@@ -18,7 +20,10 @@ from neocog.data.write import write_dataset
 from neocog.lab.app import create_app
 from neocog.lab.runs import Run, Runs
 from neocog.lab.serve import listening, server
+from neocog.predict import Predictor, load
 from neocog.types import Task
+from neocog.weights import save_model
+from neocog.zoo import MODELS, create
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -89,10 +94,9 @@ def visit(page: Page, lab: str) -> Iterator[Visit]:
 
 @dataclass(frozen=True)
 class Trained:
-    """Two comparisons of networks that learnt for a few steps, and a lab that was started with both."""
+    """A lab with a comparison of one segmenter that learnt for a few steps, and runs that never learnt."""
 
-    detectors: Path
-    segmenters: Path
+    comparison: Path
     app: Any
     address: str
 
@@ -100,22 +104,57 @@ class Trained:
         """The run of a model."""
         return next(run for run in self.app.state.runs if run.model == model)
 
+    def predictor(self, model: str) -> Predictor:
+        """Its model, loaded once more."""
+        folder = self.run(model).folder
+        assert folder is not None
+        return load(folder, precision="f32")
+
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
-    """Small runs, trained on thirty generated scenes."""
+    """Small networks on generated scenes."""
     folder = tmp_path_factory.mktemp("trained")
-    common = ["--size", "64", "--batch", "4", "--threads", "1", "--seeds", "1"]
-    for task, models, form in (
-        ("detect", ("faster-rcnn", "ssd"), "voc"),
-        ("segment", ("fcn-32s", "fcn-8s"), "masks"),
-    ):
-        counts = (("train", 20), ("val", 5), ("test", 5))
-        splits = {name: Scenes("std", name, count, task=Task(task)) for name, count in counts}
-        write_dataset(splits, folder / form, form)
-        data, out = str(folder / form), str(folder / task)
-        words = ["compare", *models, "--task", task, "--data", data, "--out", out, "--steps", "12", *common]
-        assert main(words) == 0
-    app = create_app(Runs([folder / "detect", folder / "segment"]))
+    counts = (("train", 20), ("val", 5), ("test", 5))
+    splits = {name: Scenes("std", name, count, task=Task.SEGMENT) for name, count in counts}
+    write_dataset(splits, folder / "masks", "masks")
+    words = [
+        "--data",
+        str(folder / "masks"),
+        "--size",
+        "64",
+        "--steps",
+        "4",
+        "--threads",
+        "1",
+        "--workers",
+        "0",
+    ]
+    assert main(["compare", "fcn-8s", "--out", str(folder / "few"), *words]) == 0
+    others = [untrained(folder / name, name) for name in ("faster-rcnn", "ssd", "fcn-32s")]
+    app = create_app(Runs([folder / "few", *others]))
     with served(app) as address:
-        yield Trained(folder / "detect", folder / "segment", app, address)
+        yield Trained(folder / "few", app, address)
+
+
+def untrained(folder: Path, model: str) -> Path:
+    """The run of a network with random weights, which are large enough for it to say something."""
+    classes = Scenes(task=MODELS[model].task).classes
+    options = MODELS[model].options("compact", 64)
+    config = {
+        "model": model,
+        "backbone": "compact",
+        "classes": classes,
+        "size": (64, 64),
+        "options": asdict(options),
+    }
+    torch.manual_seed(0)
+    network = create(model, classes, "compact", options)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if MODELS[model].task is Task.DETECT and parameter.ndim > 1 and parameter.std() < 0.02:
+                parameter.normal_(std=0.1 if parameter.ndim == 2 else 0.05)  # else all scores are alike
+    save_model(folder / "model", config, network.state_dict(), "")
+    described = {"options": {"model": model}, "task": MODELS[model].task, "classes": classes}
+    (folder / "run.json").write_text(json.dumps(described))
+    return folder

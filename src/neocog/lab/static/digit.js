@@ -50,7 +50,7 @@ function enlarged(blocks) {
 
 /** The levels on a canvas of 28 x 28. */
 export function paint(canvas, levels) {
-  const context = canvas.getContext("2d"), pixels = context.createImageData(SIDE, SIDE);
+  const context = canvas.getContext("2d", { willReadFrequently: true }), pixels = context.createImageData(SIDE, SIDE);
   levels.forEach((level, i) => pixels.data.set([level, level, level, 255], 4 * i));
   context.putImageData(pixels, 0, 0);
 }

@@ -75,7 +75,8 @@ function panel(run) {
     const enough = candidates.scores.filter((one) => one >= state.score).length;
     const of = step ?? candidates;
     const places = step ? step.boxes.map((_, i) => i) : state.stage === "candidates" ? [...Array(Math.min(enough, 300)).keys()] : kept;
-    const title = step ? step.caption : state.stage === "candidates" ? `${enough} of ${answer.total} candidates score ${state.score.toFixed(2)} or more.` : `${kept.length} found: what is left of ${enough} candidates.`;
+    const many = answer.total > enough && enough === candidates.scores.length ? `the best ${enough}` : enough;
+    const title = step ? step.caption : state.stage === "candidates" ? `${many} of ${answer.total} candidates score ${state.score.toFixed(2)} or more.` : `${kept.length} found: what is left of ${many} candidates.`;
     line.textContent = `${title} ${milliseconds(answer.ms)}.`;
     place.replaceChildren(painted(seen, answer, of, places, step, state.stage === "candidates", run));
     if (!step) check(state, candidates, enough);

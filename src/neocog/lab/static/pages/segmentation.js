@@ -103,7 +103,7 @@ function panel(run, set) {
 
   const drag = (event) => {
     if (!event.buttons || !held) return;
-    const box = place.getBoundingClientRect();
+    const box = place.firstChild.getBoundingClientRect();
     set({ wipe: Math.round(Math.min(1, Math.max(0, (event.clientX - box.left) / box.width)) * 100) });
   };
   place.addEventListener("pointerdown", drag);
