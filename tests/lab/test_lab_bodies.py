@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from PIL import Image
-from tests.lab.conftest import served
+from tests.lab.labs import served
 from tests.lab.raw import Answer, ask, connect, read, request
 
 from neocog.lab.app import create_app

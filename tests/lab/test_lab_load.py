@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.lab.conftest import served
+from tests.lab.labs import served
 from tests.lab.raw import Answer, connect, read, request
 
 from neocog.data.digits import Digits

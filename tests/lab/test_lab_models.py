@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.lab.conftest import Trained, served
+from tests.lab.labs import Trained, served
 from tests.lab.raw import ask
 
 from neocog.data.digits import Digits

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tests.lab.conftest import Trained, Visit, served
+from tests.lab.labs import Trained, Visit, served
 
 from neocog.data.scenes import Scenes
 from neocog.lab.app import create_app
@@ -66,7 +66,7 @@ def test_a_drawn_digit_is_answered_while_it_is_drawn(look: Visit, trained: Train
     expect(said).to_contain_text("It says 3", timeout=30_000)
     page.get_by_role("button", name="Clean sheet").click()
     pad = page.locator(".pad")
-    box = pad.bounding_box()
+    box = frame_of(pad)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 30)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] / 2 + 8, box["y"] + 220, steps=12)
@@ -104,6 +104,13 @@ def test_what_leads_it_there_is_drawn(look: Visit, expect: Any, method: str) -> 
         page.get_by_role("combobox", name="class", exact=True).select_option("8")
         expect(page.locator(".shows figcaption").first).to_contain_text("raises the score of '8'")
     assert look.violations() == []
+
+
+def frame_of(one: Any) -> Any:
+    """Where an element is."""
+    box = one.bounding_box()
+    assert box is not None
+    return box
 
 
 def slide(page: Any, name: str, value: float) -> None:
@@ -197,7 +204,7 @@ def test_the_wipe_uncovers_the_masks_that_the_library_gives(
     slide(page, "uncovered", 25)
     for place in range(3):
         expect(figures.nth(place).locator("clipPath rect")).to_have_attribute("width", "80")
-    picture = figures.first.locator("svg[role=img]").bounding_box()
+    picture = frame_of(figures.first.locator("svg[role=img]"))
     page.mouse.move(picture["x"] + picture["width"] / 2, picture["y"] + 20)
     page.mouse.down()
     page.mouse.up()
