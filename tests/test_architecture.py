@@ -33,6 +33,7 @@ LAYERS = [
     {"reports", "compare_report"},
     {"train", "plan", "course", "run", "run_folder"},
     {"compare"},
+    {"run_figures"},
     {"export"},
     {"cli", "lab"},
 ]

@@ -62,8 +62,7 @@ def compare(
     for plan in plans:
         for seed in seeds:
             options = with_seed(plan, seed)
-            names = dict.fromkeys((options.model, options.backbone))  # classifiers are their backbones
-            folder = out / f"{'-'.join(names)}-seed{seed}"
+            folder = run_of(out, options.model, options.backbone, seed)
             run = Run(folder, options, machine)
             require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):
@@ -87,6 +86,12 @@ def compare(
     for trial in trials:
         tests.setdefault(trial.options.model, trial.test)  # the first seed stands for all in pictures
     compare_report(out, table, test_data, tests)
+
+
+def run_of(out: Path, model: str, backbone: str, seed: int) -> Path:
+    """The run's folder of one trial in the folder of its comparison."""
+    names = dict.fromkeys((model, backbone))  # classifiers are their backbones
+    return out / f"{'-'.join(names)}-seed{seed}"
 
 
 def tabulate(trials: Sequence[Trial]) -> dict[str, Any]:

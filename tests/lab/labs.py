@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from neocog.data.scenes import Scenes
@@ -60,6 +61,15 @@ class Visit:
         self.page.goto(f"{self.lab}/#/{place}")
         self.page.wait_for_selector("main h1")
         return self.page
+
+    def numbers(self, name: str) -> np.ndarray:
+        """Those of the cells of a map that the page shows."""
+        found = self.page.eval_on_selector_all(
+            f"[data-cell^='{name}-']",
+            "all => all.map(one => [...one.dataset.cell.split('-').slice(1), one.dataset.value].map(Number))",
+        )
+        rows, columns = (int(max(each)) + 1 for each in list(zip(*found, strict=True))[:2])
+        return np.array([value for _, _, value in sorted(found)]).reshape(rows, columns)
 
     def violations(self) -> list[str]:
         """What axe finds wrong, light and dark."""

@@ -65,7 +65,7 @@ def test_a_drawn_digit_is_answered_while_it_is_drawn(look: Visit, trained: Train
     said = page.locator(".sum").first
     expect(said).to_contain_text("It says 3", timeout=30_000)
     page.get_by_role("button", name="Clean sheet").click()
-    pad = page.locator(".pad")
+    pad = page.locator(".sheet")
     box = frame_of(pad)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 30)
     page.mouse.down()
@@ -84,7 +84,7 @@ def test_a_drawn_digit_is_answered_while_it_is_drawn(look: Visit, trained: Train
         *["ArrowDown"] * 16,
     ):
         page.keyboard.press(key)
-    expect(page.locator("#pad-help")).to_have_text("The pen is down.")
+    expect(page.locator("#sheet-help")).to_have_text("The pen is down.")
     seven = given_pixels(page)
     assert seven[:8].mean() > seven[14:, :10].mean()  # the bar above, nothing below on the left
     expect(said).to_contain_text(says(run.predictor.predict(seven)))

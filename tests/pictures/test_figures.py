@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from functools import cache, partial
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,14 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from tests.references.figures import networks, photographs, signals
+from tests.references.figures import detection, networks, photographs, signals
+from tests.references.figures.layout import require_legible
 
-from neocog.pictures.axes import SIZE
 from neocog.pictures.figure import FORMATS, MARGIN, Figure, Moving, Still
 from neocog.pictures.figures import FIGURES
-from neocog.pictures.svg import Element, text_width
 
-CHECKS = {**signals.CHECKS, **photographs.CHECKS, **networks.CHECKS}
+CHECKS = {**signals.CHECKS, **photographs.CHECKS, **networks.CHECKS, **detection.CHECKS}
 
 
 @cache
@@ -83,40 +81,7 @@ def test_it_is_well_formed_described_and_the_same_again(name: str) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_no_text_leaves_it_or_lies_on_another(name: str) -> None:
     for one in stills(drawn(name)):
-        texts = list(_texts(one.children, 0, 0, {}))
-        for content, x0, y0, x1, y1 in texts:
-            assert x0 >= -MARGIN, content
-            assert y0 >= -MARGIN, content
-            assert x1 <= one.width + MARGIN, content
-            assert y1 <= one.height + MARGIN, content
-        for i, (content, x0, y0, x1, y1) in enumerate(texts):
-            for other, u0, v0, u1, v1 in texts[i + 1 :]:
-                wide, high = min(x1, u1) - max(x0, u0), min(y1, v1) - max(y0, v0)
-                assert wide <= 4 or high <= 4, f"{content!r} and {other!r} overlap"
-
-
-def _texts(
-    children: Any, dx: float, dy: float, inherited: dict[str, str]
-) -> Iterator[tuple[str, float, float, float, float]]:
-    """Every line of text with the box that it needs, in a wide font, in pixels of the figure."""
-    for child in children:
-        if not isinstance(child, Element):
-            continue
-        own = {name: str(value) for name, value in child.attributes.items() if value is not None}
-        look = {**inherited, **own}
-        if child.tag == "text":
-            content = "".join(map(str, child.children))
-            size = {"title": 15.0, "small": 11.5}.get(own.get("class", ""), float(SIZE))
-            if "font-size:" in own.get("style", ""):
-                size = float(own["style"].split("font-size:")[1].split("px")[0])
-            wide = text_width(content, size) * (1.08 if "title" in own.get("class", "") else 1)
-            share = {"middle": 0.5, "end": 1.0}.get(look.get("text-anchor", ""), 0.0)
-            x, y = dx + float(own["x"]) - share * wide, dy + float(own["y"])
-            yield content, x, y - 0.75 * size, x + wide, y + 0.2 * size
-        elif child.tag == "g":
-            move = own.pop("transform", "translate(0 0)").removeprefix("translate(").removesuffix(")").split()
-            passed = {**inherited, **{k: v for k, v in own.items() if k == "text-anchor"}}
-            yield from _texts(child.children, dx + float(move[0]), dy + float(move[1]), passed)
+        require_legible(one)
 
 
 @pytest.mark.parametrize("name", FIGURES)

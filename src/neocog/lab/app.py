@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
-from pathlib import Path
-
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import detectors, gallery, health, models, operators, records
+from neocog.lab import detectors, gallery, health, models, operators, pages, records
 from neocog.lab.guard import Guard, Limits, is_loopback, told
+from neocog.lab.pages import STATIC, THEME
 from neocog.lab.quick import digit_net
 from neocog.lab.runs import Runs
-from neocog.pictures.maps import PLAIN, SIGNED
-from neocog.pictures.theme import FONT, MARK_INK, MARKS, variables
 from neocog.version import __version__
-
-STATIC = Path(str(files("neocog.lab") / "static"))
-_THEME = (
-    variables(":root")
-    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)};"
-    f"--marks:{' '.join(MARKS)};--mark-ink:{MARK_INK}}}"
-)
 
 
 def create_app(
@@ -52,7 +42,7 @@ def create_app(
     )
     app.state.runs = runs or Runs()
     app.state.runs.add(digit_net())
-    for part in (health, operators, gallery, records, models, detectors):
+    for part in (health, operators, gallery, records, models, detectors, pages):
         app.include_router(part.router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -61,7 +51,7 @@ def create_app(
 
     @app.get("/static/theme.css", include_in_schema=False)
     def theme() -> Response:
-        return Response(_THEME, media_type="text/css")
+        return Response(THEME, media_type="text/css")
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
@@ -70,6 +60,7 @@ def create_app(
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
+    app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)
     app.add_middleware(Guard, hosts=hosts, token=token, limits=limits)
     return app
 

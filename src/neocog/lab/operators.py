@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import numpy as np
+import torch
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
+from neocog.ops.arithmetic import conv_parameters, dense_parameters, local_parameters
 from neocog.ops.filter import filter_image
 from neocog.ops.integral import (
     Function,
@@ -19,6 +21,7 @@ from neocog.ops.integral import (
     step,
     triangle,
 )
+from neocog.ops.pool import max_pool, mean_pool, unpool
 
 router = APIRouter(tags=["operators"])
 
@@ -106,6 +109,70 @@ def integral(asked: Integrating) -> Curve:
     """The convolution integral by `neocog.ops.integral.convolve_functions`."""
     found = convolve_functions(asked.f.function(), asked.g.function(), np.array(asked.t), tolerance=1e-6)
     return Curve(values=found.values.tolist(), errors=found.errors.tolist())
+
+
+class Pooling(BaseModel):
+    """A map of numbers, and the windows of which one number each is kept."""
+
+    values: Grid
+    """(H, W)."""
+    kind: Literal["max", "mean"] = "max"
+    kernel: Annotated[int, Field(ge=1, le=64)] = 2
+    stride: Annotated[int, Field(ge=1, le=64)] = 2
+
+
+class Pooled(BaseModel):
+    """The pooled map (H', W'); with a maximum also where each stood, and the map that goes back there."""
+
+    values: list[list[float]]
+    switches: list[list[int]] | None
+    """Flat positions in the map, row by row."""
+    unpooled: list[list[float]] | None
+    """(H, W), with 0 wherever no switch points."""
+
+
+@router.post("/pool")
+def pool(asked: Pooling) -> Pooled:
+    """The map pooled, and unpooled, by `neocog.ops.pool`."""
+    maps = torch.from_numpy(_rectangle("values", asked.values))[None, None]
+    if asked.kind == "mean":
+        means = mean_pool(maps, asked.kernel, asked.stride)
+        return Pooled(values=means[0, 0].tolist(), switches=None, unpooled=None)
+    largest, switches = max_pool(maps, asked.kernel, asked.stride)
+    back = unpool(largest, switches, maps.shape[2:])
+    return Pooled(
+        values=largest[0, 0].tolist(), switches=switches[0, 0].tolist(), unpooled=back[0, 0].tolist()
+    )
+
+
+class Layers(BaseModel):
+    """A grey picture, and layers that make of it maps of its size."""
+
+    side: Annotated[int, Field(ge=1, le=4096)]
+    """Pixels."""
+    kernel: Annotated[int, Field(ge=1, le=64)]
+    filters: Annotated[int, Field(ge=1, le=4096)] = 1
+    bias: bool = False
+
+
+class Counts(BaseModel):
+    """Weights."""
+
+    dense: int
+    local: int
+    convolution: int
+
+
+@router.post("/parameters")
+def parameters(asked: Layers) -> Counts:
+    """What three kinds of layer have of them, by `neocog.ops.arithmetic`."""
+    pixels = asked.side**2
+    units = pixels * asked.filters
+    return Counts(
+        dense=dense_parameters(pixels, units, asked.bias),
+        local=local_parameters(units, asked.kernel, bias=asked.bias),
+        convolution=conv_parameters(1, asked.filters, asked.kernel, bias=asked.bias),
+    )
 
 
 def _rectangle(name: str, rows: list[list[float]]) -> np.ndarray:

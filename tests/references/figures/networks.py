@@ -133,7 +133,7 @@ def _three_blocks(figure: Figure) -> None:
         0,
         7 * 7 * 32 * 32 + 32,
         0,
-        32 * 16 * 16 * 10 + 10,
+        32 * 16 * 16 * 3 + 3,
     ]
     assert values["parameters"].tolist() == weights
     for block in (1, 2, 3):

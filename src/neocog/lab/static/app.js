@@ -1,75 +1,24 @@
-// Which page is shown: the address says, and with it everything that was chosen on the page.
+// The pages of the lab, in their order.
 
-import { html } from "./dom.js";
-import { exports } from "./export.js";
 import detection from "./pages/detection.js";
 import inside from "./pages/inside.js";
 import line from "./pages/line.js";
 import plane from "./pages/plane.js";
+import pooling from "./pages/pooling.js";
 import runs from "./pages/runs.js";
 import segmentation from "./pages/segmentation.js";
+import sharing from "./pages/sharing.js";
+import { start } from "./router.js";
 
 const PAGES = [
   line,
   plane,
+  pooling,
+  sharing,
   inside,
   detection,
   segmentation,
   runs,
 ];
-const main = document.getElementById("main"), nav = document.getElementById("pages");
-let shown = null;
 
-nav.append(...PAGES.map((page) => html("a", { href: `#/${page.id}` }, page.name)));
-
-/** The page and the state that an address like #/plane?stride=2 names; values have the type of the defaults. */
-function read() {
-  const [id, query] = location.hash.replace(/^#\/?/, "").split("?");
-  const page = PAGES.find((one) => one.id === id);
-  const state = { ...page?.defaults };
-  for (const [name, value] of new URLSearchParams(query)) {
-    if (!(name in state)) continue;
-    const given = typeof state[name] === "number" ? Number(value) : value;
-    if (!Number.isNaN(given)) state[name] = given;
-  }
-  return { page, state };
-}
-
-/** Change some of the state: the address follows, without a step in the history for every move. */
-function set(change) {
-  Object.assign(shown.state, change);
-  const { page, state } = shown;
-  const own = Object.entries(state).filter(([name, value]) => value !== page.defaults[name]);
-  const query = new URLSearchParams(own).toString();
-  history.replaceState(null, "", `#/${page.id}${query ? `?${query}` : ""}`);
-  shown.waiting ??= requestAnimationFrame(() => {
-    shown.waiting = null;
-    shown.update(shown.state);
-  });
-}
-
-function show() {
-  const { page, state } = read();
-  for (const link of nav.children) {
-    if (page && link.hash === `#/${page.id}`) link.setAttribute("aria-current", "page");
-    else link.removeAttribute("aria-current");
-  }
-  document.title = page ? `${page.title} · Neocog lab` : "Neocog lab";
-  main.replaceChildren();
-  if (!page) {
-    main.append(html("h1", {}, "See convolution move"),
-      html("p", { class: "idea" }, "Every number here is computed in front of you, and held beside what the library gives."),
-      html("ul", { class: "cards" }, PAGES.map((one) => html("li", {},
-        html("a", { href: `#/${one.id}` }, html("strong", {}, one.title), html("span", {}, one.idea))))));
-    shown = null;
-    return;
-  }
-  const body = html("div");
-  main.append(html("h1", {}, page.title), html("p", { class: "idea" }, page.idea), body, exports(page, body));
-  shown = { page, state, waiting: null };
-  shown.update = page.mount(body, state, set);
-  shown.update(state);
-}
-
-addEventListener("hashchange", () => { show(); main.focus(); });
-show();
+start(PAGES);

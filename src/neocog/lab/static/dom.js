@@ -27,15 +27,20 @@ export function picture(width, height, label, ...children) {
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img", "aria-label": label }, ...children);
 }
 
-/** A slider with its name and its value. */
-export function slider(name, { min, max, step = 1, value, format = String, change }) {
+/** How wide a picture in this element may be, so that a phone need not shrink it. */
+export function width(element) {
+  return Math.max(element.clientWidth, 320);
+}
+
+/** A slider with its name and its value; `long` where it has many. */
+export function slider(name, { min, max, step = 1, value, format = String, long = false, change }) {
   const output = html("output", {}, format(value));
   const input = html("input", { type: "range", min, max, step, value, "aria-label": name });
   input.addEventListener("input", () => {
     output.textContent = format(Number(input.value));
     change(Number(input.value));
   });
-  const field = html("label", { class: "field" }, html("span", {}, name, output), input);
+  const field = html("label", { class: long ? "field long" : "field" }, html("span", {}, name, output), input);
   field.show = (shown) => {
     input.value = shown;
     output.textContent = format(shown);
@@ -50,6 +55,11 @@ export function choice(name, options, value, change) {
   const field = html("label", { class: "field" }, html("span", {}, name), select);
   field.show = (shown) => { select.value = shown; };
   return field;
+}
+
+/** A whole number within bounds, whatever the address says. */
+export function whole(value, from, to) {
+  return Math.min(to, Math.max(from, Math.round(value)));
 }
 
 /** A number with a true minus sign, without a negative zero. */

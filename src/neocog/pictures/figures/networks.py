@@ -168,7 +168,7 @@ def _summary(name: str, classes: int, side: int) -> Summary:
 def architecture_three_blocks() -> Still:
     """The notes' pattern: three times 7x7 convolution, ReLU and pooling, as boxes to scale."""
     side = 128
-    rows = [row for row in _summary("notes-pattern", 10, side).rows if row.kind != "Dropout"]
+    rows = [row for row in _summary("notes-pattern", 3, side).rows if row.kind != "Dropout"]
     picture = square("flower", side)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from neocog.pictures.figure import Figure
 from neocog.pictures.figures import (
     channels,
+    detection,
     fields,
     integrals,
     invariance,
@@ -63,9 +64,11 @@ FIGURES = {
         Entry(channels.one_by_one, "a 1x1 convolution as a matrix over channels at every pixel"),
         Entry(networks.architecture_digits, "the notes' net for digits, with every map"),
         Entry(networks.architecture_three_blocks, "three blocks of convolution, ReLU and pooling, to scale"),
+        Entry(networks.zoo, "LeNet-5, AlexNet and VGG-16 beside each other"),
         Entry(localization.two_headed_localization, "one trunk, a head for the class and one for the box"),
+        Entry(detection.region_proposals, "regions that may hold an object, and how many objects they cover"),
+        Entry(detection.single_shot_grid, "cells and default boxes that answer for objects"),
         Entry(pixelwise.fcn_architecture, "FCN-32s, FCN-16s and FCN-8s: scores, skips, up-samplings"),
         Entry(pixelwise.deconvnet_architecture, "an encoder and its mirror image, joined by switches"),
-        Entry(networks.zoo, "LeNet-5, AlexNet and VGG-16 beside each other"),
     )
 }

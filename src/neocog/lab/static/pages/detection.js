@@ -89,9 +89,10 @@ function panel(run) {
     checked = key;
     agrees.textContent = "";
     clearTimeout(timer);
+    const [boxes, scores, labels] = ["boxes", "scores", "labels"].map((name) => candidates[name].slice(0, enough));
+    const given = { boxes, scores, labels, nms: state.nms || answer.nms };
     timer = setTimeout(async () => {
-      const ours = suppress(candidates.boxes.slice(0, enough), candidates.labels, state.nms || answer.nms);
-      const given = { boxes: candidates.boxes.slice(0, enough), scores: candidates.scores.slice(0, enough), labels: candidates.labels.slice(0, enough), nms: state.nms || answer.nms };
+      const ours = suppress(boxes, labels, given.nms);
       try {
         const { kept } = await ask("suppress", given, `suppress-${run.id}`);
         const same = kept.join() === ours.join();
@@ -105,6 +106,7 @@ function panel(run) {
 
   function fail(error) {
     if (error.name === "AbortError") return;
+    clearTimeout(timer);
     answer = null;
     place.replaceChildren();
     line.textContent = error.message;

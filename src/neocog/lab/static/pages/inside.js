@@ -158,8 +158,8 @@ function chart(scores) {
 
 /** Paper to draw on, with a pointer or with keys. */
 function drawingPad(set) {
-  const place = html("div", { class: "pad", tabindex: 0, role: "application", "aria-label": "Paper to draw a digit on. Arrow keys move the pen, Space puts it down or lifts it, Delete takes a clean sheet.", "aria-describedby": "pad-help" });
-  const help = html("p", { id: "pad-help", class: "help", role: "status" }, "Draw with a pointer, or move the pen with the arrow keys; Space puts it down.");
+  const place = html("div", { class: "sheet", tabindex: 0, role: "application", "aria-label": "Paper to draw a digit on. Arrow keys move the pen, Space puts it down or lifts it, Delete takes a clean sheet.", "aria-describedby": "sheet-help" });
+  const help = html("p", { id: "sheet-help", class: "help", role: "status" }, "Draw with a pointer, or move the pen with the arrow keys; Space puts it down.");
   let strokes = [], pen = [50, 50], down = false;
   const save = () => set({ drawn: textOf(strokes), picture: "drawing" });
   const full = () => strokes.flat().length >= MOST_POINTS;

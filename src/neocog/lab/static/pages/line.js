@@ -1,118 +1,127 @@
 // Convolution in one dimension: two functions, one of which is mirrored and moved.
 
-import { ask } from "../api.js";
-import { choice, html, number, picture, slider, svg } from "../dom.js";
+import { agreement, farthest } from "../api.js";
+import { axes, path } from "../chart.js";
+import { choice, html, number, picture, slider, svg, width } from "../dom.js";
+import { area, evenly, made } from "../integral.js";
+import { pad } from "../pad.js";
 
-const FROM = -4, TO = 4, STEPS = 400;
-const PLACES = Array.from({ length: STEPS + 1 }, (_, i) => FROM + (i * (TO - FROM)) / STEPS);
-const SHAPES = [["box", "box"], ["triangle", "triangle"], ["gaussian", "bell (Gaussian)"], ["exponential", "decay (exponential)"], ["step", "step"]];
-const WIDE = 720, LEFT = 40, HIGH = 150;
-
-/** The value of a shape at x, as the library defines them. */
-export function value({ kind, width, centre }, x) {
-  const from = x - centre;
-  if (kind === "box") return Math.abs(from) <= width / 2 ? 1 : 0;
-  if (kind === "triangle") return Math.max(0, 1 - (2 * Math.abs(from)) / width);
-  if (kind === "gaussian") return Math.exp(-0.5 * (from / width) ** 2) / (width * Math.sqrt(2 * Math.PI));
-  if (kind === "exponential") return x >= 0 ? Math.exp(-x / width) : 0;
-  return from >= 0 ? 1 : 0;
-}
-
-const across = (x) => LEFT + ((x - FROM) / (TO - FROM)) * (WIDE - LEFT - 10);
-
-function axes(top, upper) {
-  const bottom = top + HIGH, parts = [];
-  for (let x = FROM; x <= TO; x++) {
-    parts.push(svg("line", { x1: across(x), x2: across(x), y1: bottom, y2: bottom + 5, class: "axis" }),
-      svg("text", { x: across(x), y: bottom + 20, "text-anchor": "middle", "font-size": 12, class: "muted" }, number(x)));
-  }
-  for (const y of [0, upper / 2, upper]) {
-    const at = bottom - (y / upper) * HIGH;
-    parts.push(svg("line", { x1: LEFT, x2: WIDE - 10, y1: at, y2: at, class: y ? "grid" : "axis" }),
-      svg("text", { x: LEFT - 8, y: at + 4, "text-anchor": "end", "font-size": 12, class: "muted" }, number(y, 2)));
-  }
-  return parts;
-}
-
-function steps(values, top, upper) {
-  return PLACES.map((x, i) => `${i ? "L" : "M"}${across(x).toFixed(1)} ${(top + HIGH - (values[i] / upper) * HIGH).toFixed(1)}`).join("");
-}
+const FROM = -4, TO = 4, PLACES = evenly(FROM, TO, 0.02);
+const SHAPES = [["box", "box"], ["triangle", "triangle"], ["gaussian", "bell (Gaussian)"], ["exponential", "decay (exponential)"], ["step", "step"], ["samples", "drawn by you"]];
+const SAMPLES = evenly(-2, 2, 0.25);
+const LEFT = 44, HIGH = 150, TOP = 34, SECOND = TOP + HIGH + 70;
+const EDGE = 1e-9; // to both sides of a break, so that a step is drawn upright
 
 export default {
   id: "line",
   name: "Convolution in 1-D",
   title: "Convolution in one dimension",
-  idea: "Mirror g, move it to t, multiply by f, and take the area: that is one value of f ∗ g. Drag t, on the slider or on the picture.",
-  defaults: { f: "box", fwidth: 1, g: "box", gwidth: 1, t: 0.5 },
+  idea: "g is mirrored: g(t − τ) runs backwards in τ. Move it to t, multiply by f, and take the area: that is one value of f ∗ g. Drag t, on the slider or on the picture.",
+  alone: true,
+  defaults: {
+    f: "box", fwidth: 1, fdrawn: "0 0 0 0 0.1 0.4 0.8 1 0.9 0.5 0 -0.3 -0.4 -0.2 0 0 0",
+    g: "exponential", gwidth: 1, gdrawn: "0 0 0 0 0 0 0 0 1 0.75 0.5 0.25 0 0 0 0 0", t: 0.5,
+  },
 
   mount(body, first, set) {
-    const place = html("figure"), area = html("p", { class: "sum", role: "status" });
+    const place = html("figure"), told = html("p", { class: "sum", role: "status" }), agrees = agreement();
+    const wide = (name) => slider(`width of ${name}`, { min: 0.25, max: 3, step: 0.05, value: first[`${name}width`], format: (v) => v.toFixed(2), change: (v) => set({ [`${name}width`]: v }) });
     const controls = {
       f: choice("f", SHAPES, first.f, (kind) => set({ f: kind })),
-      fwidth: slider("width of f", { min: 0.25, max: 3, step: 0.05, value: first.fwidth, format: (v) => v.toFixed(2), change: (v) => set({ fwidth: v }) }),
+      fwidth: wide("f"),
       g: choice("g", SHAPES, first.g, (kind) => set({ g: kind })),
-      gwidth: slider("width of g", { min: 0.25, max: 3, step: 0.05, value: first.gwidth, format: (v) => v.toFixed(2), change: (v) => set({ gwidth: v }) }),
-      t: slider("t", { min: FROM, max: TO, step: 0.02, value: first.t, format: (v) => number(v, 2), change: (v) => set({ t: v }) }),
+      gwidth: wide("g"),
+      t: slider("t", { min: FROM, max: TO, step: 0.02, long: true, value: first.t, format: (v) => number(v, 2), change: (v) => set({ t: v }) }),
     };
-    body.append(html("div", { class: "controls" }, ...Object.values(controls)), place, area);
-    let curve = null, asked = "";
+    const pads = {
+      f: pad("f", SAMPLES, (values) => set({ fdrawn: values.join(" ") })),
+      g: pad("g", SAMPLES, (values) => set({ gdrawn: values.join(" ") })),
+    };
+    body.append(html("div", { class: "controls" }, ...Object.values(controls)), html("div", { class: "side" }, pads.f, pads.g), place, told, agrees);
+    let drawn = "", shapes, curve;
 
-    function update(state) {
-      for (const [name, control] of Object.entries(controls)) control.show(state[name]);
-      const shapes = { f: { kind: state.f, width: state.fwidth, centre: 0 }, g: { kind: state.g, width: state.gwidth, centre: 0 } };
-      const key = JSON.stringify(shapes);
-      if (key !== asked) {
-        asked = key;
-        curve = null;
-        ask("integral", { ...shapes, t: PLACES }).then((answer) => {
-          curve = answer.values;
-          update(state);
-        }).catch((error) => {
-          if (error.name !== "AbortError") area.textContent = error.message;
-        });
-      }
-      draw(state, shapes);
-    }
+    place.onpointerdown = place.onpointermove = (event) => {
+      if (!event.buttons) return;
+      const box = place.firstChild.getBoundingClientRect();
+      const t = FROM + ((event.clientX - box.left - LEFT) / (box.width - LEFT - 10)) * (TO - FROM);
+      set({ t: Math.round(Math.min(TO, Math.max(FROM, t)) * 50) / 50 });
+    };
 
-    function draw(state, { f, g }) {
-      const fs = PLACES.map((tau) => value(f, tau)), gs = PLACES.map((tau) => value(g, state.t - tau));
-      const product = fs.map((one, i) => one * gs[i]);
-      const upper = Math.max(...fs, ...gs, 1e-9) * 1.1, top = 30, second = top + HIGH + 74;
-      const parts = [
-        svg("text", { x: 0, y: 16, "font-weight": 600 }, "f(τ), g(t − τ) and their product"), ...axes(top, upper),
-        svg("path", { class: "area", d: `${steps(product, top, upper)}L${across(TO)} ${top + HIGH}L${across(FROM)} ${top + HIGH}Z` }),
-        svg("path", { class: "curve", stroke: "var(--series-0)", d: steps(fs, top, upper) }),
-        svg("path", { class: "curve", stroke: "var(--series-1)", d: steps(gs, top, upper) }),
-        svg("text", { x: 0, y: second - 16, "font-weight": 600 }, "(f ∗ g)(t)"),
-      ];
-      if (curve) {
-        const most = Math.max(...curve, 1e-9) * 1.1;
-        const count = Math.min(STEPS, Math.max(0, Math.round(((state.t - FROM) / (TO - FROM)) * STEPS)));
-        const now = curve[count] + ((state.t - PLACES[count]) * ((curve[count + 1] ?? curve[count]) - curve[count])) / ((TO - FROM) / STEPS);
-        parts.push(...axes(second, most),
-          svg("path", { class: "curve", stroke: "var(--quiet)", "stroke-dasharray": "2 4", d: steps(curve, second, most) }),
-          svg("path", { class: "curve accent", d: PLACES.slice(0, count + 1).map((x, i) => `${i ? "L" : "M"}${across(x).toFixed(1)} ${(second + HIGH - (curve[i] / most) * HIGH).toFixed(1)}`).join("") }),
-          svg("circle", { cx: across(state.t), cy: second + HIGH - (now / most) * HIGH, r: 5, class: "accent-fill" }));
-        area.textContent = `(f ∗ g)(${number(state.t, 2)}) = ${number(now, 3)}, by the library; the shaded area, summed by this page: ${number(sum(product), 3)}`;
+    return (state) => {
+      const asked = { f: shape(state, "f"), g: shape(state, "g") };
+      for (const name of Object.keys(controls)) controls[name].show(state[name]);
+      for (const [i, name] of ["f", "g"].entries()) {
+        controls[`${name}width`].hidden = ["step", "samples"].includes(asked[name].kind);
+        pads[name].hidden = asked[name].kind !== "samples";
+        pads[name].show(samples(state, name), `var(--series-${i})`);
       }
-      const label = `f is a ${state.f}, g a ${state.g}, mirrored and moved to t = ${number(state.t, 2)}; below, their convolution.`;
-      const drawn = picture(WIDE, second + HIGH + 30, label, ...parts);
-      const drag = (event) => {
-        if (!event.buttons) return;
-        const box = drawn.getBoundingClientRect();
-        const x = ((event.clientX - box.left) / box.width) * WIDE;
-        const t = FROM + ((x - LEFT) / (WIDE - LEFT - 10)) * (TO - FROM);
-        set({ t: Math.round(Math.min(TO, Math.max(FROM, t)) * 50) / 50 });
-      };
-      place.onpointerdown = place.onpointermove = drag;
-      place.replaceChildren(drawn);
-    }
-    return update;
+      if (JSON.stringify(asked) !== drawn) {
+        drawn = JSON.stringify(asked);
+        shapes = { f: made(asked.f), g: made(asked.g) };
+        curve = PLACES.map((t) => area(shapes.f, shapes.g, t));
+        agrees.compare("integral", { ...asked, t: PLACES }, (answer) => farthest(curve, answer.values));
+      }
+      const t = Math.min(TO, Math.max(FROM, state.t)), value = area(shapes.f, shapes.g, t);
+      told.textContent = `(f ∗ g)(${number(t, 2)}) = ${number(value, 3)}, the shaded area`;
+      place.replaceChildren(scene(shapes, curve, t, value, asked, Math.min(760, width(place))));
+    };
   },
 };
 
-/** The trapezoidal rule. */
-function sum(values) {
-  const step = (TO - FROM) / STEPS;
-  return values.reduce((total, one, i) => total + one * (i && i < STEPS ? step : step / 2), 0);
+function samples(state, name) {
+  const values = state[`${name}drawn`].split(" ").map((one) => Math.min(1, Math.max(-1, Number(one) || 0)));
+  return SAMPLES.map((_, i) => values[i] ?? 0);
+}
+
+/** The function `name` as the API takes it. */
+function shape(state, name) {
+  const kind = SHAPES.some(([one]) => one === state[name]) ? state[name] : "box";
+  if (kind === "samples") return { kind, x: SAMPLES, y: samples(state, name) };
+  return { kind, width: Math.min(3, Math.max(0.25, state[`${name}width`])) };
+}
+
+/** Both functions and the shaded product; below, their convolution. */
+function scene({ f, g }, curve, t, value, asked, wide) {
+  const moved = { at: (tau) => g.at(t - tau), breaks: g.breaks.map((one) => t - one) };
+  const product = { at: (tau) => f.at(tau) * moved.at(tau), breaks: [...f.breaks, ...moved.breaks] };
+  const [fs, gs, both] = [f, moved, product].map(points);
+  const box = { left: LEFT, wide: wide - LEFT - 10, high: HIGH, x: [FROM, TO], places: evenly(FROM, TO, 1) };
+  const upper = axes({ ...box, top: TOP, y: range([...fs, ...gs, ...both].map(([, y]) => y)) });
+  const lower = axes({ ...box, top: SECOND, y: range(curve) });
+  const done = [...PLACES.filter((place) => place < t).map((place, i) => [place, curve[i]]), [t, value]];
+  const label = `f is ${named(asked.f)}, g ${named(asked.g)}, mirrored and moved to t = ${number(t, 2)}; below, their convolution, which is ${number(value, 3)} there.`;
+  return picture(wide, SECOND + HIGH + 30, label,
+    svg("text", { x: 0, y: 16, "font-weight": 600 }, "f(τ), mirrored g(t − τ), their product"), ...upper.parts,
+    svg("path", { class: "area", d: `${path([[FROM, 0], ...both, [TO, 0]], upper)}Z` }),
+    svg("path", { class: "curve", stroke: "var(--series-0)", d: path(fs, upper) }),
+    svg("path", { class: "curve", stroke: "var(--series-1)", d: path(gs, upper) }),
+    svg("line", { x1: upper.across(t), x2: upper.across(t), y1: TOP, y2: SECOND + HIGH, class: "axis", "stroke-dasharray": "3 4" }),
+    name("f(τ)", fs, -1, upper, wide), name("g(t − τ)", gs, 1, upper, wide),
+    svg("text", { x: 0, y: SECOND - 16, "font-weight": 600, class: "halo" }, "(f ∗ g)(t)"), ...lower.parts,
+    svg("path", { class: "curve", stroke: "var(--quiet)", "stroke-dasharray": "2 4", d: path(PLACES.map((place, i) => [place, curve[i]]), lower) }),
+    svg("path", { class: "curve accent", d: path(done, lower) }),
+    svg("circle", { cx: lower.across(t), cy: lower.up(value), r: 5, class: "accent-fill" }));
+}
+
+const named = ({ kind }) => (kind === "samples" ? "drawn" : `a ${kind}`);
+
+/** [x, y] of a function, at both sides of every break. */
+function points(one) {
+  const edges = one.breaks.flatMap((place) => [place - EDGE, place + EDGE]).filter((place) => place > FROM && place < TO);
+  return [...PLACES, ...edges].sort((a, b) => a - b).map((place) => [place, one.at(place)]);
+}
+
+/** What an axis must hold, 0 among it, with some room. */
+function range(values) {
+  const low = Math.min(0, ...values), high = Math.max(0, ...values), room = 0.1 * Math.max(high - low, 1e-3);
+  return [low < 0 ? low - room : 0, high + room];
+}
+
+/** A curve's name beside its top: to the left of where it begins (-1), or to the right of where it ends (1). */
+function name(text, curve, side, scale, wide) {
+  const high = Math.max(...curve.map(([, y]) => y)), top = curve.filter(([, y]) => y >= 0.98 * high);
+  const [x, y] = side < 0 ? top[0] : top.at(-1);
+  const fits = side < 0 ? scale.across(x) > LEFT + 40 : scale.across(x) < wide - 75;
+  const turned = fits ? side : -side;
+  return svg("text", { x: scale.across(x) + 10 * turned, y: scale.up(y) + 5, "text-anchor": turned < 0 ? "end" : "start", "font-weight": 600, class: "halo" }, text);
 }

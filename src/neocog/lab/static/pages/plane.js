@@ -1,17 +1,16 @@
-// Convolution in two dimensions: a kernel over a small picture, cell by cell.
+// Convolution in two dimensions: a kernel over a small picture, cell by cell, and over a photograph.
 
 import { agreement, farthest } from "../api.js";
-import { choice, colour, html, isLight, number, picture, slider, svg } from "../dom.js";
+import { board } from "../board.js";
+import { choice, html, number, slider, svg, whole } from "../dom.js";
+import { correlated, question, sideOf, window } from "../operators.js";
+import { photograph } from "../photograph.js";
 
 const PICTURES = {
-  cross: ["a diagonal stroke", [
-    "1100000", "1110000", "0111000", "0011100", "0001110", "0000111", "0000011"]],
-  square: ["a square", [
-    "0000000", "0111110", "0100010", "0100010", "0100010", "0111110", "0000000"]],
-  seven: ["a seven", [
-    "0000000", "0111110", "0000110", "0001100", "0011000", "0011000", "0000000"]],
-  point: ["a point", [
-    "0000000", "0000000", "0000000", "0001000", "0000000", "0000000", "0000000"]],
+  cross: ["a diagonal stroke", "1100000 1110000 0111000 0011100 0001110 0000111 0000011"],
+  square: ["a square", "0000000 0111110 0100010 0100010 0100010 0111110 0000000"],
+  seven: ["a seven", "0000000 0111110 0000110 0001100 0011000 0011000 0000000"],
+  point: ["a point", "0000000 0000000 0000000 0001000 0000000 0000000 0000000"],
 };
 const KERNELS = {
   "1 0 1 0 1 0 1 0 1": "diagonal cross",
@@ -22,149 +21,136 @@ const KERNELS = {
   "1 1 1 1 1 1 1 1 1": "sum of nine",
   "0 -1 0 -1 5 -1 0 -1 0": "sharpen",
   "0 0 0 0 1 0 0 0 0": "nothing",
+  "0 0 -1 0 0 0 -1 -2 -1 0 -1 -2 16 -2 -1 0 -1 -2 -1 0 0 0 -1 0 0": "5 × 5: Laplacian of a bell",
+  "1 4 6 4 1 4 16 24 16 4 6 24 36 24 6 4 16 24 16 4 1 4 6 4 1": "5 × 5: bell (times 256)",
 };
-const SIDE = 36;
-
-/** The cells of a 3x3 kernel on a picture: what they read, and where in the picture (null: a zero of the padding). */
-export function window(values, row, column, { stride, padding, dilation }) {
-  const cells = [];
-  for (let i = 0; i < 3; i++) {
-    for (let j = 0; j < 3; j++) {
-      const y = row * stride - padding + i * dilation, x = column * stride - padding + j * dilation;
-      const inside = y >= 0 && x >= 0 && y < values.length && x < values[0].length;
-      cells.push({ y, x, value: inside ? values[y][x] : 0, inside });
-    }
-  }
-  return cells;
-}
-
-/** How many windows fit along an axis. */
-export function fits(size, { stride, padding, dilation }) {
-  return Math.max(0, Math.floor((size + 2 * padding - 2 * dilation - 1) / stride) + 1);
-}
-
-/** The cross-correlation with a kernel of nine weights. */
-export function correlated(values, kernel, options) {
-  const rows = fits(values.length, options), columns = fits(values[0].length, options);
-  return Array.from({ length: rows }, (_, r) => Array.from({ length: columns }, (_, c) =>
-    window(values, r, c, options).reduce((sum, cell, k) => sum + cell.value * kernel[k], 0)));
-}
-
-function cells(values, x, y, { limit, signed, name, pressed, chosen }) {
-  return values.flatMap((line, r) => line.map((value, c) => {
-    const shade = colour(value, limit, signed);
-    const at = { x: x + c * SIDE, y: y + r * SIDE, width: SIDE, height: SIDE };
-    const digits = Number.isInteger(value) ? 0 : 1;
-    return svg("g", {},
-      svg("rect", { ...at, class: "cell", fill: `rgb(${shade})` }),
-      svg("text", { x: at.x + SIDE / 2, y: at.y + SIDE / 2 + 5, "text-anchor": "middle", "font-size": 14, class: isLight(shade) ? "dark-ink" : "light-ink" }, number(value, digits)),
-      svg("rect", { ...at, class: "hit", "data-cell": `${name}-${r}-${c}`, onclick: () => pressed?.(r, c), onpointerenter: () => chosen?.(r, c) }));
-  }));
-}
 
 export default {
   id: "plane",
   name: "Convolution in 2-D",
   title: "Convolution in two dimensions",
-  idea: "A kernel lies on the picture; the products are added; the sum is one cell of the result. Point at a cell of the result, or move with the arrow keys. Click cells of the picture to draw.",
-  defaults: { picture: "cross", drawn: "", kernel: "1 0 1 0 1 0 1 0 1", stride: 1, padding: 0, dilation: 1, row: 0, column: 0 },
+  idea: "A kernel lies on the picture; the products are added; the sum is one cell of the result. Point at a cell of the result, or move with the arrow keys. Click cells of the picture to draw, or press Enter on them. As in a network's layers, the kernel lies as it is written, not mirrored.",
+  alone: true,
+  defaults: { picture: "cross", drawn: "", kernel: "1 0 1 0 1 0 1 0 1", stride: 1, padding: 0, dilation: 1, row: 0, column: 0, view: "colours" },
 
   mount(body, first, set) {
-    const place = html("figure"), sum = html("p", { class: "sum", "aria-live": "polite" }), agrees = agreement();
-    const inputs = Array.from({ length: 9 }, (_, k) => html("input", {
-      inputmode: "decimal", "aria-label": `weight in row ${Math.floor(k / 3) + 1}, column ${k % 3 + 1}`,
-      oninput: () => set({ kernel: inputs.map((one) => Number(one.value) || 0).join(" ") }),
-    }));
-    const presets = choice("kernel", [...Object.entries(KERNELS), ["", "own"]], first.kernel, (value) => value && set({ kernel: value }));
+    const sum = html("p", { class: "sum", "aria-live": "polite" }), agrees = agreement(), photo = photograph((view) => set({ view }));
+    const pen = { row: 0, column: 0 };
+    let now; // what the page shows: values, kernel, result and the chosen row and column
+    const draw = (r, c) => set({ drawn: now.values.map((line, i) => line.map((v, j) => (i === r && j === c ? 1 - v : v)).join("")).join("") });
+    const source = board("in", {
+      press: draw,
+      move: (rows, columns) => {
+        pen.row = (pen.row + rows + 7) % 7;
+        pen.column = (pen.column + columns + 7) % 7;
+        set({});
+      },
+      enter: () => draw(pen.row, pen.column),
+    });
+    const target = board("out", {
+      point: (row, column) => set({ row, column }),
+      move: (rows, columns) => {
+        const { result: { length, 0: line } } = now;
+        if (length) set({ row: (now.row + rows + length) % length, column: (now.column + columns + line.length) % line.length });
+      },
+    });
+    const presets = choice("kernel", [...Object.entries(KERNELS), ["", "own"]], first.kernel, (kernel) => kernel && set({ kernel }));
+    const sides = choice("its size", [[3, "3 × 3"], [5, "5 × 5"]], 3, (side) => set({ kernel: resized(now.kernel, Number(side)).join(" ") }));
     const drawings = choice("picture", Object.entries(PICTURES).map(([key, [text]]) => [key, text]), first.picture, (value) => set({ picture: value, drawn: "" }));
     const sliders = {
       stride: slider("stride", { min: 1, max: 3, value: first.stride, change: (value) => set({ stride: value, row: 0, column: 0 }) }),
       padding: slider("padding", { min: 0, max: 2, value: first.padding, change: (value) => set({ padding: value, row: 0, column: 0 }) }),
       dilation: slider("dilation", { min: 1, max: 3, value: first.dilation, change: (value) => set({ dilation: value, row: 0, column: 0 }) }),
     };
+    const table = html("table", { class: "kernel" });
+    let inputs = [];
     body.append(
-      html("div", { class: "controls" }, drawings, presets, ...Object.values(sliders)),
-      html("div", { class: "side" }, place,
-        html("div", {}, html("h2", {}, "Kernel"),
-          html("table", { class: "kernel" }, [0, 1, 2].map((r) => html("tr", {}, [0, 1, 2].map((c) => html("td", {}, inputs[3 * r + c])))))),
-        html("div", {}, html("h2", {}, "One cell"), sum, agrees)));
-    let asked = "";
+      html("div", { class: "controls" }, drawings, presets, sides, ...Object.values(sliders)),
+      html("div", { class: "side" }, source, target, html("div", {}, html("h2", {}, "Kernel"), table)),
+      sum, agrees, photo);
+
+    function weights(kernel) {
+      const side = sideOf(kernel);
+      if (inputs.length !== kernel.length) {
+        inputs = kernel.map((_, k) => html("input", {
+          inputmode: "decimal", "aria-label": `weight in row ${Math.floor(k / side) + 1}, column ${(k % side) + 1}`,
+          oninput: () => set({ kernel: inputs.map((one) => Number(one.value.replace("−", "-")) || 0).join(" ") }),
+        }));
+        table.replaceChildren(html("tbody", {}, Array.from({ length: side }, (_, r) =>
+          html("tr", {}, inputs.slice(side * r, side * (r + 1)).map((one) => html("td", {}, one))))));
+      }
+      inputs.forEach((one, k) => { if (document.activeElement !== one) one.value = kernel[k]; });
+    }
 
     return (state) => {
-      const values = read(state), kernel = state.kernel.split(" ").map(Number);
-      const options = { stride: state.stride, padding: state.padding, dilation: state.dilation };
+      const values = read(state), kernel = weightsOf(state.kernel), side = sideOf(kernel);
+      const options = { stride: whole(state.stride, 1, 3), padding: whole(state.padding, 0, 2), dilation: whole(state.dilation, 1, 3) };
       const result = correlated(values, kernel, options);
-      const rows = result.length, columns = rows ? result[0].length : 0;
-      const row = Math.min(state.row, Math.max(rows - 1, 0)), column = Math.min(state.column, Math.max(columns - 1, 0));
-      inputs.forEach((one, k) => { if (document.activeElement !== one) one.value = kernel[k]; });
+      const last = Math.max(result.length - 1, 0), row = whole(state.row, 0, last), column = whole(state.column, 0, last);
+      now = { values, kernel, result, row, column };
+      weights(kernel);
       presets.show(state.kernel in KERNELS ? state.kernel : "");
+      sides.show(side);
       drawings.show(state.picture);
-      for (const [name, one] of Object.entries(sliders)) one.show(state[name]);
-      place.replaceChildren(drawn(values, kernel, result, { row, column }, options, {
-        draw: (r, c) => set({ drawn: values.map((line, i) => line.map((v, j) => (i === r && j === c ? 1 - v : v)).join("")).join("") }),
-        choose: (r, c) => set({ row: r, column: c }),
-      }));
-      place.firstChild.setAttribute("tabindex", 0);
-      place.firstChild.addEventListener("keydown", (event) => {
-        const step = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] }[event.key];
-        if (!step || !rows) return;
-        event.preventDefault();
-        set({ row: (row + step[0] + rows) % rows, column: (column + step[1] + columns) % columns });
-        requestAnimationFrame(() => place.firstChild.focus());
-      });
-      sum.textContent = rows ? told(values, kernel, row, column, options, result[row][column]) : "The kernel does not fit: give it more padding or less dilation.";
-      const key = JSON.stringify([values, kernel, options]);
-      if (rows && key !== asked) {
-        asked = key;
-        const { padding, ...rest } = options;
-        const padded = padding ? pad(values, padding) : values;
-        const grid = [0, 3, 6].map((at) => kernel.slice(at, at + 3));
-        agrees.compare("filter", { values: padded, kernel: grid, ...rest, padding: "none" }, (answer) => farthest(result, answer.values));
-      }
+      for (const [name, one] of Object.entries(sliders)) one.show(options[name]);
+      showSource(now, side, options);
+      showTarget(now);
+      sum.textContent = result.length ? told(now, side, options) : "The kernel does not fit: give it more padding or less dilation.";
+      if (result.length) agrees.compare("filter", question(values, kernel, options), (answer) => farthest(result, answer.values));
+      else agrees.forget();
+      photo.show(kernel, options, state.view);
     };
+
+    function showSource({ values, result, row, column }, side, options) {
+      const { padding } = options;
+      const seen = result.length ? window(values, row, column, side, options) : [];
+      source.show(`picture, ${values.length} × ${values.length}`, values, {
+        limit: 2, margin: padding, label: `A picture of ${values.length} by ${values.length} cells; marked is what the chosen cell sees.`,
+        over: (at) => {
+          const whole = { ...at(-padding, -padding), width: at(0, values.length + padding).x - at(0, -padding).x, height: at(values.length + padding, 0).y - at(-padding, 0).y };
+          return [
+            padding ? svg("rect", { ...whole, class: "rim" }) : null,
+            ...seen.map((cell) => svg("rect", { ...at(cell.y, cell.x, 1.5), class: "window" })),
+            svg("rect", { ...at(pen.row, pen.column, 6), class: "pen" }),
+          ].filter(Boolean);
+        },
+      });
+    }
+
+    function showTarget({ result, row, column }) {
+      const all = result.flat(), size = `${result.length} × ${result.length}`;
+      target.show(`result, ${size}`, result, {
+        limit: Math.max(...all.map(Math.abs), 1e-9), signed: all.some((value) => value < 0),
+        label: result.length ? `The result, ${size}. Chosen is row ${row + 1}, column ${column + 1}, with the value ${number(result[row][column], 2)}.` : "No result: the kernel does not fit.",
+        over: (at) => (result.length ? [svg("rect", { ...at(row, column), class: "window" })] : []),
+      });
+    }
   },
 };
 
-function read(state) {
-  const lines = state.drawn.length === 49 && /^[01]+$/.test(state.drawn)
-    ? Array.from({ length: 7 }, (_, r) => state.drawn.slice(7 * r, 7 * r + 7))
-    : (PICTURES[state.picture] ?? PICTURES.cross)[1];
-  return lines.map((line) => [...line].map(Number));
+function read({ drawn, picture }) {
+  const cells = /^[01]{49}$/.test(drawn) ? drawn : (PICTURES[picture] ?? PICTURES.cross)[1].replaceAll(" ", "");
+  return Array.from({ length: 7 }, (_, r) => [...cells.slice(7 * r, 7 * r + 7)].map(Number));
 }
 
-function pad(values, margin) {
-  const wide = values[0].length + 2 * margin, empty = () => Array.from({ length: margin }, () => Array(wide).fill(0));
-  return [...empty(), ...values.map((line) => [...Array(margin).fill(0), ...line, ...Array(margin).fill(0)]), ...empty()];
+function weightsOf(text) {
+  const kernel = text.split(" ").map((one) => Number(one) || 0);
+  return kernel.length === 9 || kernel.length === 25 ? kernel : resized(kernel.slice(0, 1), 3);
 }
 
-function told(values, kernel, row, column, options, total) {
-  const products = window(values, row, column, options).map((cell, k) => `${number(cell.value)}·${number(kernel[k], Number.isInteger(kernel[k]) ? 0 : 2)}`);
-  return `Row ${row + 1}, column ${column + 1}: ${products.join(" + ")} = ${number(total, Number.isInteger(total) ? 0 : 2)}`;
+/** The kernel with zeros around it, or its middle. */
+function resized(kernel, side) {
+  const from = sideOf(kernel), shift = (from - side) / 2;
+  return Array.from({ length: side * side }, (_, k) => {
+    const y = Math.floor(k / side) + shift, x = (k % side) + shift;
+    return y >= 0 && x >= 0 && y < from && x < from ? kernel[from * y + x] : 0;
+  });
 }
 
-function drawn(values, kernel, result, at, options, on) {
-  const margin = 2 * SIDE, top = margin + 24, size = values.length * SIDE, right = margin * 2 + size + 20;
-  const rows = result.length, columns = rows ? result[0].length : 0;
-  const limit = Math.max(...result.flat().map(Math.abs), 1e-9);
-  const signed = result.flat().some((value) => value < 0);
-  const parts = [
-    svg("text", { x: margin, y: 18, "font-weight": 600 }, `picture, ${values.length} × ${values[0].length}`),
-    svg("text", { x: right, y: 18, "font-weight": 600 }, `result, ${rows} × ${columns}`),
-  ];
-  if (options.padding) {
-    const p = options.padding * SIDE;
-    parts.push(svg("rect", { x: margin - p, y: top - p, width: size + 2 * p, height: size + 2 * p, class: "empty" }));
-  }
-  parts.push(...cells(values, margin, top, { limit: 2, signed: false, name: "in", pressed: on.draw }));
-  parts.push(...cells(result, right, top, { limit, signed, name: "out", pressed: on.choose, chosen: on.choose }));
-  if (rows) {
-    for (const cell of window(values, at.row, at.column, options)) {
-      parts.push(svg("rect", { x: margin + cell.x * SIDE + 1.5, y: top + cell.y * SIDE + 1.5, width: SIDE - 3, height: SIDE - 3, class: "window", "pointer-events": "none" }));
-    }
-    parts.push(svg("rect", { x: right + at.column * SIDE, y: top + at.row * SIDE, width: SIDE, height: SIDE, class: "window", "pointer-events": "none" }));
-  }
-  const label = rows
-    ? `A picture of ${values.length} by ${values[0].length} cells and the result of ${rows} by ${columns}. Chosen is row ${at.row + 1}, column ${at.column + 1}, with the value ${number(result[at.row][at.column], 2)}.`
-    : "A picture on which the kernel does not fit.";
-  return picture(right + Math.max(columns, 3) * SIDE + 4, top + size + margin + 4, label, ...parts);
+function told({ values, kernel, result, row, column }, side, options) {
+  const exact = (value) => number(value, Number.isInteger(value) ? 0 : 2);
+  const cells = window(values, row, column, side, options).map((cell, k) => [cell.value, kernel[k]]);
+  const listed = side > 3 ? cells.filter(([value, weight]) => value && weight) : cells;
+  const products = listed.map(([value, weight]) => `${exact(value)}·${weight < 0 ? `(${exact(weight)})` : exact(weight)}`).join(" + ") || "0";
+  return `Row ${row + 1}, column ${column + 1}: ${products} = ${exact(result[row][column])}${side > 3 ? " (products that are 0 left out)" : ""}`;
 }
