@@ -87,7 +87,7 @@ function smooth(points) {
 
 function plot(title, curves, share) {
   const most = share ? 1 : 1.05 * Math.max(...curves.flatMap((one) => one.points.map((point) => point[1])), 1e-9);
-  const end = Math.max(...curves.flatMap((one) => one.points.map((point) => point[0])), 1), right = WIDE - 10;
+  const end = Math.max(...curves.flatMap((one) => one.points.map((point) => point[0])), 1), right = WIDE - 20;
   const x = (step) => LEFT + (step / end) * (right - LEFT), y = (value) => TOP + HIGH - (value / most) * HIGH;
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, title)];
   parts.push(...level(ticks(most), y, right));
@@ -152,7 +152,7 @@ function tradeoff(name, [key, heading], rows) {
   const dots = rows.map((row) => ({ model: row.model, ms: row.ms_per_image.total, value: row.metrics[key]?.mean })).filter((one) => typeof one.value === "number" && one.ms > 0);
   if (!dots.length) return "";
   const low = Math.floor(Math.log10(Math.min(...dots.map((one) => one.ms))) * 2) / 2 - 0.1, high = Math.ceil(Math.log10(Math.max(...dots.map((one) => one.ms))) * 2) / 2 + 0.4;
-  const right = WIDE - 10, x = (ms) => LEFT + ((Math.log10(ms) - low) / (high - low)) * (right - LEFT), y = (value) => TOP + HIGH - value * HIGH;
+  const right = WIDE - 20, x = (ms) => LEFT + ((Math.log10(ms) - low) / (high - low)) * (right - LEFT), y = (value) => TOP + HIGH - value * HIGH;
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, `${heading} against time`)];
   parts.push(...level(ticks(1), y, right));
   for (const ms of [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000].filter((one) => Math.log10(one) >= low && Math.log10(one) <= high)) {
