@@ -5,6 +5,7 @@ import { choice, html } from "./dom.js";
 
 const MOST_BYTES = 20 * 2 ** 20;
 let own = null; // the picture that was uploaded, while this page is open
+let marks = null;
 
 /** The update of a page that has to ask the server first what is on it: `ready` promises the real one. */
 export function later(body, state, ready) {
@@ -37,6 +38,7 @@ export async function pictures(state, set, more = []) {
   const listed = await ask("pictures", undefined, "pictures");
   const options = [...more, ...listed.map((one) => [one.id, one.name])];
   const select = choice("picture", own ? [...options, ["own", own.name]] : options, state.picture, (value) => set({ picture: value }));
+  let version = 0;
   const file = html("input", {
     type: "file", accept: "image/png,image/jpeg,image/webp,image/bmp,image/tiff", class: "visually-hidden", tabindex: -1, "aria-hidden": "true",
     onchange: () => {
@@ -45,11 +47,10 @@ export async function pictures(state, set, more = []) {
       let option = select.querySelector("option[value=own]");
       if (!option) select.querySelector("select").append(option = html("option", { value: "own" }));
       option.textContent = own.name;
-      set({ picture: "own" });
       version += 1;
+      set({ picture: "own" });
     },
   });
-  let version = 0;
   const field = html("div", { class: "together" }, select, html("button", { type: "button", onclick: () => file.click() }, "Upload a picture"), file);
   return {
     field,
@@ -93,7 +94,6 @@ export function mark(label) {
   marks ??= getComputedStyle(document.documentElement).getPropertyValue("--marks").trim().split(" ");
   return marks[label % marks.length];
 }
-let marks = null;
 
 /** Milliseconds, as the pages write them. */
 export function milliseconds({ prepare, network, decode }) {

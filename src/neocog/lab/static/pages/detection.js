@@ -5,7 +5,7 @@ import { choice, colour, html, picture, slider, svg } from "../dom.js";
 import { later, mark, milliseconds, pictures, runsFor, shown } from "../models.js";
 import { suppress } from "../suppress.js";
 
-const SIDE = 420;
+const SIDE = 420, MOST = 300; // candidates that are drawn: more would hide the picture
 
 export default {
   id: "detection",
@@ -43,7 +43,7 @@ async function ready(body, state, set) {
       const seen = await shown(blob);
       for (const one of panels) {
         one.ask(blob, seen, () => key === asked).then(() => {
-          const names = [...new Set(panels.flatMap((panel) => panel.stages()))];
+          const names = [...new Set(panels.flatMap((panel) => panel.steps())), "candidates", "detections"];
           const select = stage.querySelector("select");
           select.replaceChildren(...names.map((name) => html("option", { value: name }, name)));
           stage.show(now.stage);
@@ -60,25 +60,24 @@ function panel(run) {
   const element = html("figure", { "data-run": run.name }, html("figcaption", {}, html("strong", {}, run.model), ` ${run.name}`), place, line, agrees);
   let answer = null, seen = null, checked = "", timer = null;
 
+  /** How many candidates score enough, and which of them are left. */
   function left(state) {
     const { boxes, scores, labels } = answer.candidates;
     const enough = scores.filter((one) => one >= state.score).length;
     const kept = suppress(boxes.slice(0, enough), labels, state.nms || answer.nms);
-    return kept.slice(0, answer.most ?? kept.length);
+    return [enough, kept.slice(0, answer.most ?? kept.length)];
   }
 
   function draw(state) {
     if (!answer) return;
     const { candidates } = answer;
     const step = answer.steps.find((one) => one.name === state.stage);
-    const kept = left(state);
-    const enough = candidates.scores.filter((one) => one >= state.score).length;
-    const of = step ?? candidates;
-    const places = step ? step.boxes.map((_, i) => i) : state.stage === "candidates" ? [...Array(Math.min(enough, 300)).keys()] : kept;
+    const [enough, kept] = left(state), all = state.stage === "candidates", of = step ?? candidates;
+    const places = step ? step.boxes.map((_, i) => i) : all ? [...Array(Math.min(enough, MOST)).keys()] : kept;
     const many = answer.total > enough && enough === candidates.scores.length ? `the best ${enough}` : enough;
-    const title = step ? step.caption : state.stage === "candidates" ? `${many} of ${answer.total} candidates score ${state.score.toFixed(2)} or more.` : `${kept.length} found: what is left of ${many} candidates.`;
+    const title = step ? step.caption : all ? `${many} of ${answer.total} candidates score ${state.score.toFixed(2)} or more.` : `${kept.length} found: what is left of ${many} candidates.`;
     line.textContent = `${title} ${milliseconds(answer.ms)}.`;
-    place.replaceChildren(painted(seen, answer, of, places, step, state.stage === "candidates", run));
+    place.replaceChildren(painted(seen, answer, of, places, step, all, run));
     if (!step) check(state, candidates, enough);
   }
 
@@ -116,7 +115,7 @@ function panel(run) {
 
   return {
     element, draw, fail,
-    stages: () => [...(answer?.steps.map((one) => one.name) ?? []), "candidates", "detections"],
+    steps: () => answer?.steps.map((one) => one.name) ?? [],
     async ask(blob, picture, wanted) {
       try {
         const given = await ask(`stages/${run.id}`, blob, `stages-${run.id}`);
