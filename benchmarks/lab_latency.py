@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
-import socket
 import statistics
 import threading
 import time
@@ -21,6 +20,7 @@ import uvicorn
 from playwright.sync_api import sync_playwright
 
 from neocog.lab.app import create_app
+from neocog.lab.serve import listening, server
 
 WATCH = """kind => {
   window.seen = [];
@@ -41,12 +41,11 @@ ARRIVED = """() => {
 
 def serve() -> tuple[uvicorn.Server, str]:
     """A lab on a free port, and its address."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", access_log=False))
-    threading.Thread(target=server.run, args=([listening],), daemon=True).start()
-    while not server.started:
+    place, serving = listening("127.0.0.1", 0), server(create_app())
+    threading.Thread(target=serving.run, args=([place],), daemon=True).start()
+    while not serving.started:
         time.sleep(0.01)
-    return server, f"http://127.0.0.1:{listening.getsockname()[1]}"
+    return serving, f"http://127.0.0.1:{place.getsockname()[1]}"
 
 
 def painted(page: Any, control: str, keys: tuple[str, ...], turns: int) -> list[float]:

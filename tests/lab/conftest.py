@@ -1,39 +1,22 @@
-"""A lab that runs while tests ask it, and what accessibility says of a page."""
+"""A lab without runs, a lab with runs, and visits of their pages."""
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
-import uvicorn
+from tests.lab.labs import Trained, Visit, served, untrained
 
+from neocog.cli import main
+from neocog.data.scenes import Scenes
+from neocog.data.write import write_dataset
 from neocog.lab.app import create_app
+from neocog.lab.runs import Runs
+from neocog.types import Task
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
-
-
-@contextmanager
-def served(app: Any) -> Iterator[str]:
-    """The address of an application while it is served on a free port of this machine."""
-    listening = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, args=([listening],), daemon=True)
-    thread.start()
-    until = time.monotonic() + 60
-    while not server.started and time.monotonic() < until:
-        time.sleep(0.01)
-    try:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(60)
 
 
 @pytest.fixture(scope="session")
@@ -43,50 +26,35 @@ def lab() -> Iterator[str]:
         yield address
 
 
-class Visit:
-    """A page of the lab in a browser; `problems` are what it said on its console and asked of others."""
-
-    def __init__(self, page: Page, lab: str) -> None:
-        self.page, self.lab = page, lab
-        self.problems: list[str] = []
-        page.on("console", lambda message: self.problems.append(message.text))
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("request", self._asked)
-
-    def _asked(self, request: Any) -> None:
-        if not request.url.startswith((self.lab, "data:", "blob:")):
-            self.problems.append(f"asked {request.url}")
-
-    def open(self, place: str) -> Page:
-        """Go to a place such as `plane?stride=2` and wait until it stands."""
-        self.page.goto(f"{self.lab}/#/{place}")
-        self.page.wait_for_selector("main h1")
-        return self.page
-
-    def numbers(self, name: str) -> np.ndarray:
-        """Those of the cells of a map that the page shows."""
-        found = self.page.eval_on_selector_all(
-            f"[data-cell^='{name}-']",
-            "all => all.map(one => [...one.dataset.cell.split('-').slice(1), one.dataset.value].map(Number))",
-        )
-        rows, columns = (int(max(each)) + 1 for each in list(zip(*found, strict=True))[:2])
-        return np.array([value for _, _, value in sorted(found)]).reshape(rows, columns)
-
-    def violations(self) -> list[str]:
-        """What axe finds wrong, light and dark."""
-        from axe_playwright_python.sync_playwright import Axe
-
-        found = []
-        for scheme in ("light", "dark"):
-            self.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            response = Axe().run(self.page).response
-            found += [f"{scheme}: {one['id']}: {one['nodes'][0]['html']}" for one in response["violations"]]
-        return found
-
-
 @pytest.fixture
 def visit(page: Page, lab: str) -> Iterator[Visit]:
     """Opens places of the lab; afterwards there must have been no problem."""
     one = Visit(page, lab)
     yield one
     assert one.problems == []
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trained]:
+    """Small networks on generated scenes."""
+    folder = tmp_path_factory.mktemp("trained")
+    counts = (("train", 20), ("val", 5), ("test", 5))
+    splits = {name: Scenes("std", name, count, task=Task.SEGMENT) for name, count in counts}
+    write_dataset(splits, folder / "masks", "masks")
+    words = [
+        "--data",
+        str(folder / "masks"),
+        "--size",
+        "64",
+        "--steps",
+        "4",
+        "--threads",
+        "1",
+        "--workers",
+        "0",
+    ]
+    assert main(["compare", "fcn-8s", "--out", str(folder / "few"), *words]) == 0
+    others = [untrained(folder / name, name) for name in ("faster-rcnn", "ssd", "fcn-32s")]
+    app = create_app(Runs([folder / "few", *others]))
+    with served(app) as address:
+        yield Trained(folder / "few", app, address)

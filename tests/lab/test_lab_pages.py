@@ -80,6 +80,7 @@ def test_a_kernel_of_five_keeps_its_middle_and_lies_on_the_photograph(visit: Any
     page = visit.open("plane?kernel=0+0+0+0+0+0+0")
     page.get_by_role("combobox", name="kernel").select_option("0 -1 0 -1 4 -1 0 -1 0")
     page.get_by_role("combobox", name="its size").select_option("5")
+    expect(page.get_by_label("weight in row 5, column 5")).to_be_visible()
     page.get_by_label("weight in row 1, column 1").fill("2")
     kernel = np.pad(np.array([[0, -1, 0], [-1, 4, -1], [0, -1, 0]]), 1)
     kernel[0, 0] = 2

@@ -24,24 +24,28 @@ def lab(
 ) -> None:
     """Open the lab: a local page on which convolution moves."""
     import secrets
-    import socket
     import webbrowser
-
-    import uvicorn
 
     from neocog.lab.app import create_app
     from neocog.lab.guard import is_loopback
     from neocog.lab.runs import Runs
+    from neocog.lab.serve import listening, server
 
     found = Runs(runs or ())
     token = None if is_loopback(host) else secrets.token_urlsafe(24)
+    app = create_app(found, host=host, token=token)
     try:
-        listening = socket.create_server((host, port))
+        place = listening(host, port)
     except OSError as error:
-        raise UsageError(f"--port {port}: cannot listen there ({error.strerror}); give another") from error
-    address = f"http://{host}:{listening.getsockname()[1]}/" + (f"?token={token}" if token else "")
+        raise UsageError(
+            f"--host {host} --port {port}: cannot listen there ({error.strerror}); give another"
+        ) from error
+    named = f"[{host}]" if ":" in host else host
+    address = f"http://{named}:{place.getsockname()[1]}/" + (f"?token={token}" if token else "")
     print(f"the lab is at {address} (Ctrl-C ends it)", flush=True)
     if browser:
         webbrowser.open(address)
-    config = uvicorn.Config(create_app(found, host=host, token=token), log_level="warning", access_log=False)
-    uvicorn.Server(config).run([listening])
+    try:
+        server(app).run([place])
+    except KeyboardInterrupt:
+        print("the lab is closed", flush=True)

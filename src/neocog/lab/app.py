@@ -10,9 +10,10 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import models, networks, operators, pages
+from neocog.lab import detectors, gallery, health, models, networks, operators, pages, records
 from neocog.lab.guard import Guard, Limits, is_loopback, told
 from neocog.lab.pages import STATIC, THEME
+from neocog.lab.quick import digit_net
 from neocog.lab.runs import Runs
 from neocog.lab.work import Worker
 from neocog.version import __version__
@@ -38,20 +39,17 @@ def create_app(
         docs_url=None,  # FastAPI's own page comes from somebody else's server
         redoc_url=None,
         openapi_url="/api/v1/openapi.json",
+        lifespan=health.tested,
     )
     app.state.runs = runs or Runs()
     app.state.networks = Worker()
-    for router in (operators.router, networks.router, models.router, pages.router):
-        app.include_router(router, prefix="/api/v1")
+    app.state.runs.add(digit_net())
+    for part in (health, operators, networks, gallery, records, models, detectors, pages):
+        app.include_router(part.router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(ValueError, _impossible)
     app.add_exception_handler(NeocogError, _impossible)
-
-    @app.get("/api/v1/health", tags=["server"])
-    def health() -> dict[str, str]:
-        """Whether the server runs."""
-        return {"status": "ok", "version": __version__}
 
     @app.get("/static/theme.css", include_in_schema=False)
     def theme() -> Response:
@@ -87,4 +85,4 @@ async def _malformed(request: Request, error: Exception) -> Response:
 
 
 async def _impossible(request: Request, error: Exception) -> Response:
-    return JSONResponse({"error": str(error)}, 422)
+    return JSONResponse({"error": str(error).partition("\n")[0]}, 422)

@@ -10,11 +10,12 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
+import logging
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -44,6 +45,8 @@ class Limits:
     """Bytes of a request's body."""
     seconds: float = 30.0
     """That a body may take to arrive."""
+    held: int = 8 * BODY
+    """Bytes of all bodies that are in memory at a time."""
 
 
 class Refusal(HTTPException):
@@ -76,7 +79,7 @@ class Guard:
     ) -> None:
         self.app, self.token = app, token
         self.hosts = frozenset(hosts)
-        self.limits = limits or Limits()
+        self.limits, self.held = limits or Limits(), _Held()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -84,16 +87,25 @@ class Guard:
             return
         if scope["type"] != "http":  # there are no web sockets
             return
-        answer = _with_headers(send)
+        answer, body = _Answer(send), None
         try:
             headers = _headers(scope)
             self._check_host(headers)
             self._check_origin(scope, headers)
-            cookie = self._check_token(scope, headers)
-            body = _Body(receive, headers, self.limits)
-            await self.app(scope, body.receive, _with_headers(send, cookie) if cookie else answer)
+            answer.cookie = self._check_token(scope, headers)
+            answer.body = body = _Body(receive, headers, self.limits, self.held)
+            await self.app(scope, body.receive, answer.send)
         except Refusal as refusal:
-            await told(refusal)(scope, receive, answer)
+            await told(refusal)(scope, receive, answer.send)
+        except Exception:
+            logging.getLogger("uvicorn.error").exception("%s %s failed", scope["method"], scope["path"])
+            if answer.begun:
+                raise
+            failed = Refusal(500, "the server failed at this: its terminal says why")
+            await told(failed)(scope, receive, answer.send)
+        finally:
+            if body is not None:
+                self.held.bytes -= body.read
 
     def _check_host(self, headers: dict[str, str]) -> None:
         host = headers.get("host", "")
@@ -104,7 +116,8 @@ class Guard:
     def _check_origin(self, scope: Scope, headers: dict[str, str]) -> None:
         """Same origin, or a program; a link from elsewhere may open the page, and nothing more."""
         origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower():
+        host = headers.get("host", "").lower()
+        if origin is not None and origin.lower() not in (f"http://{host}", f"https://{host}"):
             raise Refusal(403, "requests from other sites are refused")
         site = headers.get("sec-fetch-site")
         opens = scope["method"] in SAFE and headers.get("sec-fetch-mode") == "navigate"
@@ -133,36 +146,48 @@ class Guard:
         return f"{COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/".encode() if asked else None
 
 
+@dataclass
+class _Held:
+    """Bytes of the bodies that are in memory."""
+
+    bytes: int = 0
+
+
 class _Body:
     """A request's body, refused before it is read if it says that it is too large, else when it is."""
 
-    def __init__(self, receive: Receive, headers: dict[str, str], limits: Limits) -> None:
-        self._receive, self._limits = receive, limits
-        self._read, self._whole = 0, False
+    def __init__(self, receive: Receive, headers: dict[str, str], limits: Limits, held: _Held) -> None:
+        self._receive, self._limits, self._held = receive, limits, held
         self._until = time.monotonic() + limits.seconds
         declared = headers.get("content-length", "0")
         if not declared.isascii() or not declared.isdigit():
             raise Refusal(400, "Content-Length is not a number")
         if int(declared) > limits.body:
             raise self._too_large()
+        self.read = 0
+        self.whole = int(declared) == 0 and "transfer-encoding" not in headers
 
     def _too_large(self) -> Refusal:
-        return Refusal(413, f"the body is larger than {self._limits.body:,} bytes", connection="close")
+        return Refusal(413, f"the body is larger than {self._limits.body:,} bytes")
 
     async def receive(self) -> Message:
-        if self._whole:  # what follows is the end of the connection, which may take its time
+        if self.whole:  # what follows is the end of the connection, which may take its time
             return await self._receive()
         left = self._until - time.monotonic()
         try:
             message = await asyncio.wait_for(self._receive(), max(left, 0))
         except TimeoutError:
             late = f"the body took more than {self._limits.seconds:g} seconds to arrive"
-            raise Refusal(408, late, connection="close") from None
+            raise Refusal(408, late) from None
         if message["type"] == "http.request":
-            self._read += len(message.get("body", b""))
-            if self._read > self._limits.body:
+            size = len(message.get("body", b""))
+            self.read += size
+            self._held.bytes += size
+            if self.read > self._limits.body:
                 raise self._too_large()
-            self._whole = not message.get("more_body", False)
+            if self._held.bytes > self._limits.held:
+                raise Refusal(429, "too much is being sent; try again in a second", retry_after="1")
+            self.whole = not message.get("more_body", False)
         return message
 
 
@@ -177,17 +202,25 @@ def _headers(scope: Scope) -> dict[str, str]:
     return found
 
 
-def _with_headers(send: Send, cookie: bytes | None = None) -> Send:
-    async def sending(message: Message) -> None:
+class _Answer:
+    """What is sent, with the headers of every answer; the last on its connection if the body is not read."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self.begun = send, False
+        self.cookie: bytes | None = None
+        self.body: _Body | None = None
+
+    async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self.begun = True
             own = {name.lower() for name, _ in message["headers"]}
             more = [one for one in HEADERS if one[0] not in own]
-            if cookie:
-                more.append((b"set-cookie", cookie))
+            if self.cookie:
+                more.append((b"set-cookie", self.cookie))
+            if self.body is None or not self.body.whole:
+                more.append((b"connection", b"close"))
             message = {**message, "headers": [*message["headers"], *more]}
-        await send(message)
-
-    return sending
+        await self._send(message)
 
 
 def told(refusal: HTTPException) -> JSONResponse:

@@ -95,7 +95,7 @@ class Maps(BaseModel):
 @router.post("/maps")
 async def maps(asked: Looking, request: Request) -> Maps:
     """What each filter of a layer makes of a generated scene, before any training."""
-    return await _worker(request).run(lambda: _maps(asked))
+    return await _worker(request).run(lambda: _maps(asked), request)
 
 
 def _maps(asked: Looking) -> Maps:
@@ -166,7 +166,7 @@ class Network(Counted):
 async def network(name: str, request: Request) -> Network:
     """What `neocog summary` says of a model, and the picture that it draws."""
     known(name, MODELS, "model")
-    return await _worker(request).run(lambda: _drawn(name))
+    return await _worker(request).run(lambda: _drawn(name), request)
 
 
 @cache

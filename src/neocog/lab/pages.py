@@ -19,14 +19,15 @@ from PIL import Image
 from neocog.pictures.encode import png_bytes
 from neocog.pictures.figures.samples import photograph
 from neocog.pictures.maps import PLAIN, SIGNED
-from neocog.pictures.theme import FONT, variables
+from neocog.pictures.theme import FONT, MARK_INK, MARKS, variables
 
 router = APIRouter(tags=["pages"])
 
 STATIC = Path(str(files("neocog.lab") / "static"))
 THEME = (
     variables(":root")
-    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)}}}"
+    + f":root{{--font:{FONT};--scale-plain:{' '.join(PLAIN)};--scale-signed:{' '.join(SIGNED)};"
+    f"--marks:{' '.join(MARKS)};--mark-ink:{MARK_INK}}}"
 )
 """The style sheet of colours and type that the page shares with the drawings."""
 

@@ -7,14 +7,16 @@ const running = new Map();
 /** The address of a page that was saved to a file, such as #/plane?stride=2; null where there is a server. */
 export const saved = document.querySelector("meta[name='neocog-page']")?.content ?? null;
 
+/** The answer to a GET, or if there is a body to a POST: of JSON, or of a picture (a Blob) as it is. */
 export async function ask(path, body, name = path) {
   running.get(name)?.abort();
   const control = new AbortController();
   running.set(name, control);
+  const raw = body instanceof Blob;
   const response = await fetch(`/api/v1/${path}`, {
     method: body === undefined ? "GET" : "POST",
-    headers: body === undefined ? {} : { "Content-Type": "application/json" },
-    body: body === undefined ? undefined : JSON.stringify(body),
+    headers: body === undefined ? {} : { "Content-Type": raw ? body.type || "application/octet-stream" : "application/json" },
+    body: body === undefined || raw ? body : JSON.stringify(body),
     signal: control.signal,
   });
   const answer = await response.json();
