@@ -21,6 +21,8 @@ GESTURES = {
         "Window 1, 1: the largest of 1, 1, 2",
     ),
     "sharing": ("inputs=12", "img", "convolution:", "ArrowRight", "Unit 4 of 10: fully connected it has 12"),
+    "stack": ("layers=conv-6-5", "slider", "side", "End", "456 parameters"),
+    "questions": ("at=2", "button", "6", "Enter", "1 right of 1 answered"),
 }
 """What was chosen, who gets which key, and what the page says then."""
 
@@ -42,10 +44,11 @@ def test_a_saved_page_stands_alone(visit: Any, name: str, tmp_path: Path) -> Non
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on("request", lambda request: problems.append(request.url))
     page.goto(file.as_uri())
-    page.get_by_role(role, name=label, exact=role == "slider").focus()
+    page.get_by_role(role, name=label, exact=role != "img").focus()
     page.keyboard.press(key)
     expect(page.locator(".sum").first).to_contain_text(said)
-    expect(page.locator(".agrees").first).to_have_text("a saved page: not held beside the library")
+    if name != "questions":
+        expect(page.locator(".agrees").first).to_have_text("a saved page: not held beside the library")
     expect(page.get_by_role("button", name="Save as HTML")).to_have_count(0)
     if name == "plane":
         expect(page.get_by_text("result, 192 × 128")).to_be_visible()

@@ -10,11 +10,12 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 from neocog.errors import NeocogError
-from neocog.lab import detectors, gallery, health, models, operators, pages, records
+from neocog.lab import detectors, gallery, health, models, networks, operators, pages, records
 from neocog.lab.guard import Guard, Limits, is_loopback, told
 from neocog.lab.pages import STATIC, THEME
 from neocog.lab.quick import digit_net
 from neocog.lab.runs import Runs
+from neocog.lab.work import Worker
 from neocog.version import __version__
 
 
@@ -42,7 +43,8 @@ def create_app(
     )
     app.state.runs = runs or Runs()
     app.state.runs.add(digit_net())
-    for part in (health, operators, gallery, records, models, detectors, pages):
+    app.state.networks = Worker()
+    for part in (health, operators, networks, gallery, records, models, detectors, pages):
         app.include_router(part.router, prefix="/api/v1")
     app.add_exception_handler(HTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _malformed)
@@ -58,6 +60,10 @@ def create_app(
     @app.get("/", include_in_schema=False)
     def page() -> Response:
         return Response((STATIC / "index.html").read_bytes(), media_type="text/html; charset=utf-8")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> Response:
+        return Response((STATIC / "docs.html").read_bytes(), media_type="text/html; charset=utf-8")
 
     hosts = ("127.0.0.1", "localhost", "[::1]") if is_loopback(host) else ()
     app.add_middleware(GZipMiddleware, minimum_size=1000, compresslevel=5)

@@ -49,7 +49,7 @@ def _photograph() -> bytes:
 
 @router.get("/pages/{page}.html", response_class=Response, responses={200: {"content": {"text/html": {}}}})
 def saved(
-    page: Literal["line", "plane", "pooling", "sharing"],
+    page: Literal["line", "plane", "pooling", "sharing", "stack", "questions"],
     state: Annotated[str, Query(max_length=4096)] = "",
 ) -> Response:
     """A page as one HTML file that works from disk. `state`: what stands behind `?` in the page's address."""

@@ -89,3 +89,20 @@ function rgb(text) {
 export function isLight([red, green, blue]) {
   return 0.299 * red + 0.587 * green + 0.114 * blue > 127;
 }
+
+/** A count for people: all digits, or from a million on three of them. */
+export function amount(count) {
+  for (const [size, unit] of [[1e12, "T"], [1e9, "G"], [1e6, "M"]]) {
+    if (count >= size) return `${(count / size).toPrecision(count / size < 1000 ? 3 : 4)} ${unit}`;
+  }
+  return count.toLocaleString("en");
+}
+
+/** An amount of memory. */
+export function memory(bytes) {
+  for (const [size, unit] of [[2 ** 30, "GiB"], [2 ** 20, "MiB"], [2 ** 10, "KiB"]]) if (bytes >= size) return `${(bytes / size).toPrecision(3)} ${unit}`;
+  return `${bytes} B`;
+}
+
+/** Sizes of a map. */
+export const times = (sizes) => sizes.join(" × ");

@@ -10,15 +10,16 @@ const ROOM = 28; // at most, between one picture and the next below
 export function exports(page, body, query) {
   const button = (text, save) => html("button", { type: "button", onclick: save }, text);
   const place = () => `/api/v1/pages/${page.id}.html?${new URLSearchParams({ state: query() })}`;
+  const drawn = page.drawn ?? true;
   return html("div", { class: "export" },
-    button("Save as SVG", () => download(`${page.id}.svg`, new Blob([drawing(body).text], { type: "image/svg+xml" }))),
-    button("Save as PNG", async () => download(`${page.id}.png`, await pixels(drawing(body)))),
+    drawn ? button("Save as SVG", () => download(`${page.id}.svg`, new Blob([drawing(body).text], { type: "image/svg+xml" }))) : null,
+    drawn ? button("Save as PNG", async () => download(`${page.id}.png`, await pixels(drawing(body)))) : null,
     page.alone && saved === null ? button("Save as HTML", () => html("a", { href: place(), download: `${page.id}.html` }).click()) : null);
 }
 
 /** Everything drawn in `body`, placed as the page places it, as the text of an SVG with its size. */
 function drawing(body) {
-  const found = [...body.querySelectorAll("svg[role=img], canvas[role=img], figcaption")].filter((one) => one.getClientRects().length);
+  const found = [...body.querySelectorAll("svg[role=img], canvas[role=img], img, figcaption")].filter((one) => one.getClientRects().length);
   const boxes = found.map((one) => one.getBoundingClientRect());
   const left = Math.min(...boxes.map((one) => one.left)) - 12, top = Math.min(...boxes.map((one) => one.top)) - 12;
   const width = Math.max(...boxes.map((one) => one.right)) - left + 12, height = Math.max(...boxes.map((one) => one.bottom)) - top + 12 - spared(boxes, Infinity);
@@ -44,6 +45,7 @@ function placed(one, place) {
     const look = getComputedStyle(one);
     return element("text", { x: place.x, y: place.y + 14, fill: look.color, "font-family": look.fontFamily, "font-size": look.fontSize }, one.textContent);
   }
+  if (one.tagName === "IMG") return element("image", { ...place, href: one.src });
   if (one.tagName === "CANVAS") return element("image", { ...place, href: one.toDataURL(), "image-rendering": "pixelated" });
   const copy = one.cloneNode(true), [from, to] = [one, copy].map((root) => [root, ...root.querySelectorAll("*")]);
   from.forEach((drawn, i) => {

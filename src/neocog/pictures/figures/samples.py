@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 Name = Literal["china", "flower"]
+_AUTHORS = {"china": "danielbuechele", "flower": "vultilion"}  # at flickr.com; scikit-learn brings both
 
 
 @cache
@@ -35,8 +36,8 @@ def _whole(name: Name) -> Image.Image:
 
 
 def credit(name: Name) -> str:
-    """What to write below it."""
-    return f"photograph: scikit-learn's sample image {name}.jpg"
+    """What to write below it: whose it is, and that it may be shown."""
+    return f"photograph: {name}.jpg by {_AUTHORS[name]}, CC BY 2.0"
 
 
 def grey(picture: np.ndarray) -> np.ndarray:
