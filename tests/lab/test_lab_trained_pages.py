@@ -48,10 +48,11 @@ def test_without_a_run_a_page_says_how_to_get_one(visit: Any, expect: Any, place
 
 
 def given_pixels(page: Any) -> np.ndarray:
-    """What the page gives the network, of the canvas that it shows."""
-    levels = page.locator("canvas.seen").evaluate(
-        "c => [...c.getContext('2d').getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0)"
-    )
+    """What the page gives the network, of the canvas that it shows once it has painted."""
+    levels = page.locator("canvas.given").evaluate("""async canvas => {
+      await new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)));
+      return [...canvas.getContext("2d").getImageData(0, 0, 28, 28).data].filter((_, i) => i % 4 === 0);
+    }""")
     return np.repeat(np.array(levels, np.uint8).reshape(28, 28, 1), 3, axis=2)
 
 
@@ -65,7 +66,7 @@ def test_a_drawn_digit_is_answered_while_it_is_drawn(look: Visit, trained: Train
     said = page.locator(".sum").first
     expect(said).to_contain_text("It says 3", timeout=30_000)
     page.get_by_role("button", name="Clean sheet").click()
-    pad = page.locator(".sheet")
+    pad = page.locator(".drawing-pad")
     box = frame_of(pad)
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 30)
     page.mouse.down()

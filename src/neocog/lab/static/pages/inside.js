@@ -36,7 +36,7 @@ async function ready(body, state, set) {
   const runs = await ask("runs", undefined, "inside-runs");
   const chosen = await pictures(state, set, [["drawing", "my drawing"]]);
   const run = choice("network", runs.map((one) => [one.name, one.name]), state.run, (value) => set({ run: value, level: "", unit: -1, label: "" }));
-  const pad = drawingPad(set), seen = html("canvas", { width: 28, height: 28, class: "seen", role: "img", "aria-label": "the drawing as the network is given it: 28 by 28 grey pixels" });
+  const pad = drawingPad(set), seen = html("canvas", { width: 28, height: 28, class: "given", role: "img", "aria-label": "the drawing as the network is given it: 28 by 28 grey pixels" });
   const preview = html("div"), bars = html("div"), says = html("p", { class: "sum", role: "status" });
   const tabs = html("div", { class: "tabs", role: "group", "aria-label": "ways of looking inside" });
   const uses = html("div", { class: "controls" }), idea = html("p", { class: "idea" }), working = html("p", { class: "status", role: "status" }), shows = html("div", { class: "shows" });
@@ -158,7 +158,7 @@ function chart(scores) {
 
 /** Paper to draw on, with a pointer or with keys. */
 function drawingPad(set) {
-  const place = html("div", { class: "sheet", tabindex: 0, role: "application", "aria-label": "Paper to draw a digit on. Arrow keys move the pen, Space puts it down or lifts it, Delete takes a clean sheet.", "aria-describedby": "sheet-help" });
+  const place = html("div", { class: "drawing-pad", tabindex: 0, role: "application", "aria-label": "Paper to draw a digit on. Arrow keys move the pen, Space puts it down or lifts it, Delete takes a clean sheet.", "aria-describedby": "sheet-help" });
   const help = html("p", { id: "sheet-help", class: "help", role: "status" }, "Draw with a pointer, or move the pen with the arrow keys; Space puts it down.");
   let strokes = [], pen = [50, 50], down = false;
   const save = () => set({ drawn: textOf(strokes), picture: "drawing" });
