@@ -152,25 +152,6 @@ def candidates(predictor: Predictor, score: float, nms: float) -> tuple[int, int
     return len(kept[: options.most]), len(scores)
 
 
-def test_a_slider_paints_within_35_ms(look: Visit, expect: Any) -> None:
-    """From the key to the next frame after it, in the median."""
-    page = look.open("detection?picture=scene-2&score=0.1")
-    expect(page.locator(".agrees[data-state=yes]")).to_have_count(2)
-    page.get_by_label("least score", exact=True).focus()
-    page.evaluate("""() => {
-      window.took = [];
-      addEventListener("keydown", () => {
-        const began = performance.now();
-        requestAnimationFrame(() => setTimeout(() => took.push(performance.now() - began)));
-      }, true);
-    }""")
-    for _ in range(21):
-        page.keyboard.press("ArrowRight")
-        page.wait_for_timeout(30)
-    took = page.evaluate("took")
-    assert len(took) == 21 and np.median(took) <= 35, took
-
-
 def test_an_uploaded_picture_is_looked_at_and_what_is_none_is_told(
     look: Visit, expect: Any, tmp_path: Path
 ) -> None:
