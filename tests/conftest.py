@@ -14,7 +14,7 @@ import pytest
 from hypothesis import settings
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -43,9 +43,9 @@ def sample_data() -> Callable[[str], Path]:
     return find
 
 
-@pytest.fixture
-def page() -> Iterator[Page]:
-    """A page of the system's Chromium, headless."""
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """The system's Chromium, headless, one for all tests of a file: these must not run an event loop."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if chromium is None:
         pytest.skip("Chromium is not installed")
@@ -58,6 +58,14 @@ def page() -> Iterator[Page]:
         "--disable-sync",
     )
     with sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=chromium, args=list(quiet))
-        yield browser.new_page()
-        browser.close()
+        started = driver.chromium.launch(executable_path=chromium, args=list(quiet))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A new page, which remembers nothing of others."""
+    opened = browser.new_page()
+    yield opened
+    opened.close()

@@ -26,6 +26,7 @@ from neocog.cli import (
     explain,
     figures,
     filter,
+    lab,
     models,
     predict,
     proposals,
@@ -70,6 +71,7 @@ app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
 app.command("figures", epilog=figures.EXAMPLE)(figures.figures)
 app.command("models", epilog=models.EXAMPLE)(models.models)
 app.command("summary", epilog=summary.EXAMPLE)(summary.summary)
+app.command("lab", epilog=lab.EXAMPLE)(lab.lab)
 app.add_typer(data.app, name="data")
 app.command("proposals", epilog=proposals.EXAMPLE)(proposals.proposals)
 app.command("convert-weights", epilog=convert.EXAMPLE)(convert.convert_weights)
