@@ -28,7 +28,7 @@ def test_a_port_in_use_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["lab", "--no-browser", "--port", str(port)]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert f"--port {port}: cannot listen there" in error and "give another" in error
+    assert f"--port {port}: cannot listen there (Address already in use); give another" in error
 
 
 @pytest.mark.parametrize("host", ["192.0.2.1", "no.such.name.invalid", "not an address"])

@@ -197,10 +197,15 @@ def test_the_python_of_a_model_of_the_zoo_is_that_model(
     visit: Any, name: str, classes: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What the page copies out has the counts of the zoo's model and, with its weights, its answers."""
+    from playwright.sync_api import expect
+
     page = visit.open("stack")
+    shown = page.locator("pre code")
+    before = shown.text_content()
     page.get_by_label("open").select_option(name)
+    expect(shown).not_to_have_text(before)
     page.get_by_text("equals the library's output").wait_for()
-    code = page.text_content("pre code")
+    code = shown.text_content()
     (tmp_path / "stack.py").write_text(code, encoding="utf-8")
     shape = code.split("--input ")[1].split()[0]
     if classes == 1000:

@@ -37,9 +37,10 @@ def lab(
     try:
         place = listening(host, port)
     except OSError as error:
-        raise UsageError(
-            f"--host {host} --port {port}: cannot listen there ({error.strerror}); give another"
-        ) from error
+        # Without what Python adds to the system's words: it names the address again.
+        reason = (error.strerror or "refused").partition(" (while")[0]
+        told = f"--host {host} --port {port}: cannot listen there ({reason}); give another"
+        raise UsageError(told) from error
     named = f"[{host}]" if ":" in host else host
     address = f"http://{named}:{place.getsockname()[1]}/" + (f"?token={token}" if token else "")
     print(f"the lab is at {address} (Ctrl-C ends it)", flush=True)
