@@ -22,7 +22,7 @@ class Answer:
         return json.loads(self.body)
 
 
-def connect(lab: str, timeout: float = 20) -> socket.socket:
+def connect(lab: str, timeout: float = 120) -> socket.socket:
     """A connection to the server at this address."""
     place = urlsplit(lab)
     assert place.hostname is not None
