@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import threading
 import time
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from neocog.explain.subject import Choices, Shown, maps_of, subject_of
 from neocog.lab.guard import Refusal
 from neocog.lab.records import runs_of
 from neocog.lab.runs import Run
-from neocog.pictures.encode import data_url
+from neocog.pictures.encode import data_url, svg_url
 from neocog.predict import Predictor
 from neocog.predictions import MaskPrediction
 from neocog.types import blank_batch
@@ -133,10 +132,7 @@ async def explain(
 
 def _drawn(shown: Shown) -> Drawn:
     picture = shown.picture
-    if isinstance(picture, str):
-        address = "data:image/svg+xml;base64," + base64.b64encode(picture.encode()).decode()
-    else:
-        address = data_url(picture.convert("RGB"))
+    address = svg_url(picture) if isinstance(picture, str) else data_url(picture.convert("RGB"))
     return Drawn(name=shown.name, caption=shown.caption, picture=address, record=dict(shown.record))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import asdict, replace
 from functools import cache
 from typing import Annotated, Any
@@ -18,7 +17,7 @@ from neocog.lab.stacks import MOST, Fault, Stack, build, seeded
 from neocog.lab.work import Worker
 from neocog.ops.summary import Row, Summary, summarize
 from neocog.pictures.architecture import architecture
-from neocog.pictures.encode import data_url
+from neocog.pictures.encode import data_url, svg_url
 from neocog.pictures.maps import coloured
 from neocog.types import Task, blank_batch
 from neocog.zoo import MODELS, create, known, usual_side
@@ -178,8 +177,7 @@ def _drawn(name: str) -> Network:
         built = create(name, CLASSES, side=side)
         found = summarize(built, blank_batch((side, side), regions=1))
     svg = architecture(found, name)
-    drawing = "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-    return Network(**_counted(found), drawing=drawing)
+    return Network(**_counted(found), drawing=svg_url(svg))
 
 
 def _worker(request: Request) -> Worker:

@@ -16,7 +16,7 @@ from neocog.pictures.draw import (
     side_by_side,
     titled,
 )
-from neocog.pictures.theme import LIGHT, MARK_INK
+from neocog.pictures.theme import LIGHT, MARK_INK, rgb
 from neocog.types import IGNORED_PIXEL, Detections, Localization
 
 _OVER = 0.55
@@ -61,7 +61,7 @@ def draw_mask(image: np.ndarray, mask: np.ndarray, classes: Sequence[str]) -> Im
         pixels[where] = (1 - _OVER) * pixels[where] + _OVER * np.array(_colour(label), np.float32)
     stripes = np.add.outer(np.arange(large.shape[0]), np.arange(large.shape[1])) % 8 < 2
     pixels[(large == IGNORED_PIXEL) & stripes] = 40
-    pixels[_boundaries(large, max(1, scale // 2))] = _rgb(MARK_INK)
+    pixels[_boundaries(large, max(1, scale // 2))] = rgb(MARK_INK)
     drawn = Image.fromarray(pixels.round().astype(np.uint8))
     return _with_legend(drawn, [(_title(label, classes), _colour(label)) for label in there])
 
@@ -73,11 +73,7 @@ def _title(label: int, classes: Sequence[str]) -> str:
 
 
 def _colour(label: int) -> tuple[int, int, int]:
-    return (128, 128, 128) if label == IGNORED_PIXEL else _rgb(class_colour(label))
-
-
-def _rgb(text: str) -> tuple[int, int, int]:
-    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
+    return (128, 128, 128) if label == IGNORED_PIXEL else rgb(class_colour(label))
 
 
 def _boundaries(mask: np.ndarray, width: int) -> np.ndarray:

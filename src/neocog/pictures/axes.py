@@ -12,13 +12,30 @@ from neocog.pictures.theme import FONT, variables
 SIZE = 13  # pixels of all text but titles
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
+CLASSES = {
+    "title": {"font-size": "15px", "font-weight": "600"},
+    "muted": {"fill": "var(--muted)"},
+    "small": {"font-size": "11.5px"},
+    "surface": {"fill": "var(--surface)"},
+    "grid": {"stroke": "var(--grid)"},
+    "axis": {"stroke": "var(--axis)"},
+    "halo": {
+        "stroke": "var(--surface)",
+        "stroke-width": "4",
+        "stroke-linejoin": "round",
+        "paint-order": "stroke",
+    },
+}
+"""What elements of a class look like, as CSS has it."""
+
 STYLE = (
     variables(".chart")
     + f".chart{{font-family:{FONT};font-size:{SIZE}px;font-variant-numeric:tabular-nums}}"
-    + ".chart text{fill:var(--ink)}.chart .title{font-size:15px;font-weight:600}"
-    + ".chart .muted{fill:var(--muted)}.chart .small{font-size:11.5px}"
-    + ".chart .surface{fill:var(--surface)}.chart .grid{stroke:var(--grid)}.chart .axis{stroke:var(--axis)}"
-    + ".chart .halo{stroke:var(--surface);stroke-width:4;stroke-linejoin:round;paint-order:stroke}"
+    + ".chart text{fill:var(--ink)}"
+    + "".join(
+        f".chart .{name}{{{';'.join(f'{key}:{value}' for key, value in look.items())}}}"
+        for name, look in CLASSES.items()
+    )
 )
 
 

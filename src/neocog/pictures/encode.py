@@ -29,6 +29,11 @@ def data_url(picture: Image.Image, *, jpeg: bool = False) -> str:
     return f"data:image/{kind};base64," + base64.b64encode(content).decode()
 
 
+def svg_url(svg: str) -> str:
+    """An address that holds a whole SVG document."""
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
+
+
 def indexed(picture: Image.Image) -> Image.Image:
     """The same pixels by way of a palette, which is smaller, if the picture has few enough colours."""
     if picture.mode != "RGB" or picture.getcolors(256) is None:

@@ -11,7 +11,7 @@ from PIL.Image import Resampling
 
 from neocog.pictures.axes import tick_label
 from neocog.pictures.stages import draw_boxes
-from neocog.pictures.theme import LIGHT
+from neocog.pictures.theme import LIGHT, rgb
 
 PLAIN = ("#f4f5f5", "#b9cbef", "#6f93df", "#2456c8", "#0f245c")
 """From 0 to the largest value: quiet to the accent, and darker."""
@@ -27,7 +27,7 @@ def coloured(values: np.ndarray, limit: float, *, signed: bool) -> np.ndarray:
     """Values (...) as colours (..., 3) uint8: from 0, or where they are `signed` from -limit, to limit."""
     share = values / limit if limit > 0 else np.zeros_like(values)
     share = (share.clip(-1, 1) + 1) / 2 if signed else share.clip(0, 1)
-    anchors = np.array([_rgb(one) for one in (SIGNED if signed else PLAIN)])
+    anchors = np.array([rgb(one) for one in (SIGNED if signed else PLAIN)])
     places = np.linspace(0, 1, len(anchors))
     return np.stack([np.interp(share, places, anchors[:, c]) for c in range(3)], -1).round().astype(np.uint8)
 
@@ -93,7 +93,7 @@ def heated(image: np.ndarray, heat: np.ndarray, unit: str) -> Image.Image:
     height, width = image.shape[:2]
     nothing = np.zeros((0, 4)), np.zeros(0)
     picture = draw_boxes(image, *nothing, heat=heat, extent=(0, 0, width, height))
-    grey, accent = np.array(_rgb(_GREY)), np.array(_rgb(LIGHT["accent"]))
+    grey, accent = np.array(rgb(_GREY)), np.array(rgb(LIGHT["accent"]))
     share = 0.75 * np.linspace(0, 1, 240)[:, None]  # as `draw_boxes` tints
     colours = ((1 - share) * grey + share * accent).round().astype(np.uint8)
     return stacked(picture, _bar(colours, ("0", "1"), unit, picture.width))
@@ -154,8 +154,3 @@ def _number(value: float) -> str:
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return red, green, blue

@@ -1,7 +1,7 @@
 """Pixels of what our SVG writer draws: for PNG files and for the frames of a GIF.
 
-It knows the elements of `svg.py`, moves (`transform="translate(x y)"`), and of CSS what `axes.STYLE` and
-`style` attributes say with colours of the light theme. Text is set in DejaVu Sans.
+It knows the elements of `svg.py`, moves (`transform="translate(x y)"`), and of CSS what `axes.CLASSES`
+and `style` attributes say, with colours of the light theme. Text is set in DejaVu Sans.
 """
 
 from __future__ import annotations
@@ -18,22 +18,13 @@ from pathlib import Path
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 from PIL.Image import Resampling
 
-from neocog.pictures.axes import SIZE
+from neocog.pictures.axes import CLASSES, SIZE
 from neocog.pictures.svg import Element
 from neocog.pictures.theme import LIGHT, SERIES_LIGHT
 
 FINER = 3  # pixels a side that are averaged into one
 Properties = dict[str, str]
 _COLOURS = {**LIGHT, **{f"series-{i}": colour for i, colour in enumerate(SERIES_LIGHT)}}
-_CLASSES: dict[str, Properties] = {
-    "title": {"font-size": "15", "font-weight": "600"},
-    "muted": {"fill": LIGHT["muted"]},
-    "small": {"font-size": "11.5"},
-    "surface": {"fill": LIGHT["surface"]},
-    "grid": {"stroke": LIGHT["grid"]},
-    "axis": {"stroke": LIGHT["axis"]},
-    "halo": {"stroke": LIGHT["surface"], "stroke-width": "4"},
-}
 _OF_TEXT = {"fill": LIGHT["ink"]}
 _INHERITED = ("fill", "stroke", "stroke-width", "font-size", "font-weight", "text-anchor", "stroke-dasharray")
 
@@ -132,7 +123,7 @@ _LENGTHS = ("x", "y", "width", "height", "rx", "x1", "y1", "x2", "y2", "cx", "cy
 def _properties(element: Element) -> Properties:
     """Attributes, under them what its classes say, and over them what its style says."""
     own = {name: str(value) for name, value in element.attributes.items() if value is not None}
-    classes = [_CLASSES[name] for name in own.pop("class", "").split()]
+    classes = [CLASSES[name] for name in own.pop("class", "").split()]
     style = {
         name.strip(): value.strip()
         for name, _, value in (one.partition(":") for one in own.pop("style", "").split(";") if one)

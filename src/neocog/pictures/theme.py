@@ -35,6 +35,12 @@ MARK_INK = "#0c0e10"
 FONT = "system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue',Arial,sans-serif"
 
 
+def rgb(colour: str) -> tuple[int, int, int]:
+    """A colour written #rrggbb as levels from 0 to 255."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    return red, green, blue
+
+
 def variables(selector: str) -> str:
     """CSS that gives `selector` the colours as variables (`--ink`, `--series-0`, ...), light or dark as the
     reader's system asks."""

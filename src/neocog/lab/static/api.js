@@ -43,6 +43,7 @@ export function agreement(pause = 0) {
     clearTimeout(waiting);
     running.get(line)?.abort();
     asked = line.textContent = "";
+    delete line.dataset.state;
   };
   if (saved !== null) line.textContent = "a saved page: not held beside the library";
 

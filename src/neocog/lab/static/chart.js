@@ -10,11 +10,11 @@ export function ticks(from, to, most = 4) {
   return Array.from({ length: Math.floor(to / step + 1e-9) - first + 1 }, (_, i) => (first + i) * step);
 }
 
-/** Axes in a box of the picture: x and y are [from, to]. Gives their parts, and where numbers lie. */
-export function axes({ left, top, wide, high, x, y, places }) {
+/** Axes in a box of the picture: x and y are [from, to]. Gives their parts, and where numbers lie; `lines`: how many across, about. */
+export function axes({ left, top, wide, high, x, y, places, lines = 4 }) {
   const across = (value) => left + ((value - x[0]) / (x[1] - x[0])) * wide;
   const up = (value) => top + high - ((value - y[0]) / (y[1] - y[0])) * high;
-  const levels = ticks(...y), digits = Math.max(0, -Math.floor(Math.log10(levels[1] - levels[0]) + 1e-9));
+  const levels = ticks(...y, lines), digits = Math.max(0, -Math.floor(Math.log10(levels[1] - levels[0]) + 1e-9));
   const parts = [
     ...levels.flatMap((value) => [
       svg("line", { x1: left, x2: left + wide, y1: up(value), y2: up(value), class: Math.abs(value) < 1e-9 ? "axis" : "grid" }),

@@ -81,7 +81,8 @@ export function colour(value, limit, signed) {
   return stops[low].map((one, i) => Math.round(one + (place - low) * (stops[low + 1][i] - one)));
 }
 
-function rgb(text) {
+/** A colour written #rrggbb as levels from 0 to 255. */
+export function rgb(text) {
   return [1, 3, 5].map((at) => parseInt(text.slice(at, at + 2), 16));
 }
 

@@ -124,6 +124,6 @@ def pooling_shift() -> Still:
 
 def _pooled_row(values: np.ndarray) -> np.ndarray:
     """The maximum of every value (W,) and its neighbours."""
-    row = torch.from_numpy(values.astype(np.float32))[None, None, None]
-    pooled: np.ndarray = max_pool(row, 3, stride=1, padding=1)[0].numpy()[0, 0, 0]
+    row = torch.from_numpy(values.astype(np.float32))[None, None]
+    pooled: np.ndarray = max_pool(row, 3, stride=1, padding=1)[0].numpy()[0, 0]
     return pooled

@@ -12,7 +12,7 @@ from neocog.pictures.figures.scenery import outline, pale, view
 from neocog.pictures.maps import coloured
 from neocog.pictures.shapes import note
 from neocog.pictures.svg import Element, Point, circle, group, line, path, pixels, rect, text, text_width
-from neocog.pictures.theme import LIGHT, MARK_INK, MARKS
+from neocog.pictures.theme import LIGHT, MARK_INK, MARKS, rgb
 
 _WIDTH, _TOP = 720.0, 34.0
 _SEARCHING = "var(--series-1)"
@@ -223,14 +223,9 @@ def painted(mask: np.ndarray, colours: Mapping[int, str]) -> np.ndarray:
     """A mask (H, W) uint8 in the colours of its classes (H, W, 3) uint8; what has none is grey."""
     table = np.full((256, 3), 128, np.uint8)
     for label, colour in colours.items():
-        table[label] = _rgb(colour)
+        table[label] = rgb(colour)
     drawn: np.ndarray = table[mask]
     return drawn
-
-
-def _rgb(colour: str) -> tuple[int, int, int]:
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
-    return red, green, blue
 
 
 def contours(mask: np.ndarray) -> list[list[Point]]:
@@ -251,7 +246,7 @@ def _heated(seen: Heat) -> np.ndarray:
     """The picture in pale colours (H, W, 3) uint8, tinted where it is hot."""
     share = 0.7 * seen.heat[..., None].clip(0, 1)
     tinted: np.ndarray = (
-        ((1 - share) * pale(seen.image) + share * np.array(_rgb(LIGHT["accent"]))).round().astype(np.uint8)
+        ((1 - share) * pale(seen.image) + share * np.array(rgb(LIGHT["accent"]))).round().astype(np.uint8)
     )
     return tinted
 

@@ -1,6 +1,6 @@
 // Detection: how each detector that is loaded comes to its answer, side by side.
 
-import { ask } from "../api.js";
+import { agreement, ask, farthest } from "../api.js";
 import { choice, colour, html, picture, slider, svg } from "../dom.js";
 import { later, mark, milliseconds, pictures, runsFor, shown } from "../models.js";
 import { suppress } from "../suppress.js";
@@ -56,9 +56,9 @@ async function ready(body, state, set) {
 
 /** One detector: its picture, what it found, how long it took. */
 function panel(run) {
-  const place = html("div"), line = html("p", { class: "sum", role: "status" }, "waiting for its answer"), agrees = html("p", { class: "agrees", role: "status" });
+  const place = html("div"), line = html("p", { class: "sum", role: "status" }, "waiting for its answer"), agrees = agreement(150);
   const element = html("figure", { "data-run": run.name }, html("figcaption", {}, html("strong", {}, run.model), ` ${run.name}`), place, line, agrees);
-  let answer = null, seen = null, checked = "", timer = null;
+  let answer = null, seen = null;
 
   /** How many candidates score enough, and which of them are left. */
   function left(state) {
@@ -83,34 +83,17 @@ function panel(run) {
 
   /** The same by the library, once the slider rests. */
   function check(state, candidates, enough) {
-    const key = `${state.score} ${state.nms}`;
-    if (key === checked) return;
-    checked = key;
-    agrees.textContent = "";
-    clearTimeout(timer);
     const [boxes, scores, labels] = ["boxes", "scores", "labels"].map((name) => candidates[name].slice(0, enough));
-    const given = { boxes, scores, labels, nms: state.nms || answer.nms };
-    timer = setTimeout(async () => {
-      const ours = suppress(boxes, labels, given.nms);
-      try {
-        const { kept } = await ask("suppress", given, `suppress-${run.id}`);
-        const same = kept.join() === ours.join();
-        agrees.dataset.state = same ? "yes" : "no";
-        agrees.textContent = same ? "equals the library's output" : "differs from the library's output";
-      } catch (error) {
-        if (error.name !== "AbortError") fail(error);
-      }
-    }, 150);
+    const most = state.nms || answer.nms;
+    agrees.compare("suppress", () => ({ boxes, scores, labels, nms: most }), ({ kept }) => farthest(suppress(boxes, labels, most), kept), `${state.score} ${state.nms}`);
   }
 
   function fail(error) {
     if (error.name === "AbortError") return;
-    clearTimeout(timer);
     answer = null;
     place.replaceChildren();
     line.textContent = error.message;
-    delete agrees.dataset.state;
-    agrees.textContent = "";
+    agrees.forget();
   }
 
   return {
@@ -119,7 +102,9 @@ function panel(run) {
     async ask(blob, picture, wanted) {
       try {
         const given = await ask(`stages/${run.id}`, blob, `stages-${run.id}`);
-        if (wanted()) [answer, seen, checked] = [given, picture, ""];
+        if (!wanted()) return;
+        [answer, seen] = [given, picture];
+        agrees.forget();
       } catch (error) {
         fail(error);
       }

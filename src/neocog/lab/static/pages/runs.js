@@ -1,6 +1,7 @@
 // Runs: how training went (while it goes), what was measured, and what the model answered.
 
 import { ask } from "../api.js";
+import { axes, path, ticks } from "../chart.js";
 import { choice, html, number, picture, svg } from "../dom.js";
 import { later, runsFor } from "../models.js";
 
@@ -88,16 +89,13 @@ function smooth(points) {
 function plot(title, curves, share) {
   const most = share ? 1 : 1.05 * Math.max(...curves.flatMap((one) => one.points.map((point) => point[1])), 1e-9);
   const end = Math.max(...curves.flatMap((one) => one.points.map((point) => point[0])), 1), right = WIDE - 20;
-  const x = (step) => LEFT + (step / end) * (right - LEFT), y = (value) => TOP + HIGH - (value / most) * HIGH;
+  const box = axes({ left: LEFT, top: TOP, wide: right - LEFT, high: HIGH, x: [0, end], y: [0, most], places: ticks(0, end, 5), lines: 5 });
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, title)];
-  parts.push(...level(ticks(most), y, right));
-  for (const step of ticks(end)) {
-    parts.push(svg("text", { x: x(step), y: TOP + HIGH + 18, "text-anchor": "middle", "font-size": 12, class: "muted" }, String(step)));
-  }
+  parts.push(...box.parts);
   curves.forEach(({ points }, i) => {
     const paint = `var(--series-${i % 8})`;
-    parts.push(points.length > 1 ? svg("path", { class: "curve", stroke: paint, d: points.map(([step, value], k) => `${k ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`).join("") })
-      : svg("circle", { cx: x(points[0]?.[0] ?? 0), cy: y(points[0]?.[1] ?? 0), r: 3, fill: paint }));
+    parts.push(points.length > 1 ? svg("path", { class: "curve", stroke: paint, d: path(points, box) })
+      : svg("circle", { cx: box.across(points[0]?.[0] ?? 0), cy: box.up(points[0]?.[1] ?? 0), r: 3, fill: paint }));
   });
   parts.push(svg("text", { x: right, y: TOP + HIGH + BOTTOM + 8, "text-anchor": "end", "font-size": 12, class: "muted" }, "steps"));
   let across = LEFT;
@@ -107,20 +105,6 @@ function plot(title, curves, share) {
     across += 30 + 7 * name.length;
   });
   return picture(WIDE, TOP + HIGH + BOTTOM + 14, `${title}, up to step ${end}: ${curves.map(({ name, points }) => `${name} ${number(points.at(-1)?.[1] ?? 0, 3)} at the end`).join(", ")}`, ...parts);
-}
-
-/** Round values from 0 to `most`, about five. */
-function ticks(most) {
-  const rough = most / 5, ten = 10 ** Math.floor(Math.log10(rough)), step = ten * [1, 2, 5, 10].find((one) => one * ten >= rough);
-  return Array.from({ length: Math.floor(most / step + 1e-9) + 1 }, (_, i) => Number((i * step).toPrecision(6)));
-}
-
-/** Lines across a plot at these values, with what they are. */
-function level(values, y, right) {
-  return values.flatMap((value) => [
-    svg("line", { x1: LEFT, x2: right, y1: y(value), y2: y(value), class: value ? "grid" : "axis" }),
-    svg("text", { x: LEFT - 8, y: y(value) + 4, "text-anchor": "end", "font-size": 12, class: "muted" }, String(value)),
-  ]);
 }
 
 function evaluation({ metrics, images, split }) {
@@ -152,17 +136,18 @@ function tradeoff(name, [key, heading], rows) {
   const dots = rows.map((row) => ({ model: row.model, ms: row.ms_per_image.total, value: row.metrics[key]?.mean })).filter((one) => typeof one.value === "number" && one.ms > 0);
   if (!dots.length) return "";
   const low = Math.floor(Math.log10(Math.min(...dots.map((one) => one.ms))) * 2) / 2 - 0.1, high = Math.ceil(Math.log10(Math.max(...dots.map((one) => one.ms))) * 2) / 2 + 0.4;
-  const right = WIDE - 20, x = (ms) => LEFT + ((Math.log10(ms) - low) / (high - low)) * (right - LEFT), y = (value) => TOP + HIGH - value * HIGH;
+  const right = WIDE - 20, box = axes({ left: LEFT, top: TOP, wide: right - LEFT, high: HIGH, x: [low, high], y: [0, 1], places: [], lines: 5 });
+  const x = (ms) => box.across(Math.log10(ms));
   const parts = [svg("text", { x: 0, y: 14, "font-weight": 600, "font-size": 13 }, `${heading} against time`)];
-  parts.push(...level(ticks(1), y, right));
+  parts.push(...box.parts);
   for (const ms of [0.1, 0.3, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000].filter((one) => Math.log10(one) >= low && Math.log10(one) <= high)) {
     parts.push(svg("line", { x1: x(ms), x2: x(ms), y1: TOP, y2: TOP + HIGH, class: "grid" }),
       svg("text", { x: x(ms), y: TOP + HIGH + 18, "text-anchor": "middle", "font-size": 12, class: "muted" }, String(ms)));
   }
   parts.push(svg("text", { x: right, y: TOP + HIGH + 34, "text-anchor": "end", "font-size": 12, class: "muted" }, "milliseconds a picture"));
   dots.forEach(({ model, ms, value }, i) => {
-    parts.push(svg("circle", { cx: x(ms), cy: y(value), r: 5, fill: `var(--series-${i % 8})` }),
-      svg("text", { x: x(ms) + 9, y: y(value) + 4, "font-size": 12 }, model));
+    parts.push(svg("circle", { cx: x(ms), cy: box.up(value), r: 5, fill: `var(--series-${i % 8})` }),
+      svg("text", { x: x(ms) + 9, y: box.up(value) + 4, "font-size": 12 }, model));
   });
   return picture(WIDE, TOP + HIGH + 42, `${heading} against milliseconds a picture in ${name}: ${dots.map((one) => `${one.model} ${number(one.value, 3)} in ${number(one.ms, 1)} ms`).join(", ")}`, ...parts);
 }

@@ -1,7 +1,7 @@
 // Segmentation: the masks of every segmenter under one wipe.
 
 import { ask } from "../api.js";
-import { html, picture, slider, svg } from "../dom.js";
+import { html, picture, rgb, slider, svg } from "../dom.js";
 import { later, mark, milliseconds, pictures, runsFor, shown } from "../models.js";
 
 const SIDE = 320, IGNORED = 255;
@@ -85,7 +85,7 @@ function shares({ values }, classes) {
 function coloured({ values, width, height }, classes) {
   const canvas = html("canvas", { width, height }), context = canvas.getContext("2d");
   const pixels = context.createImageData(width, height);
-  const paints = classes.map((_, label) => [1, 3, 5].map((at) => parseInt(mark(label).slice(at, at + 2), 16)));
+  const paints = classes.map((_, label) => rgb(mark(label)));
   values.forEach((label, i) => {
     if (label === IGNORED || (label === 0 && classes[0] === "background")) return;
     pixels.data.set([...paints[label], 255], 4 * i);
