@@ -236,7 +236,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     repeats = max(options.repeats, 5)
     print(
-        f"{options.threads} thread(s), medians of {repeats} turns after 2; Python {platform.python_version()}, "
+        f"{options.threads} thread(s), medians of {repeats} turns; Python {platform.python_version()}, "
         f"torch {torch.__version__}, torchvision {torchvision.__version__}, {platform.machine()}"
     )
     print(f"{'':48}{'':16}{'wall ms':>9}{'CPU ms':>9}{'ratio':>8}{'CPU':>8}{'1st loss':>10}{'last':>10}")
