@@ -307,7 +307,8 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         skipped = ""
         if training.is_sound(total + norm):
-            nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
+            if norm > options.clip:
+                nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
             for group in training.optimizer.param_groups:
                 group["lr"] = lr
             training.optimizer.step()
