@@ -197,8 +197,8 @@ class Record(NamedTuple):
         self.cpu.append(time.process_time() - cpu)
 
 
-def measure(case: Case, repeats: int, warm_up: int = 2) -> Iterator[str]:
-    """Take turns; then the lines of the table."""
+def measure(case: Case, repeats: int, warm_up: int = 3) -> Iterator[str]:
+    """Take turns, the first of which find memory and do not count; then the lines of the table."""
     torch.manual_seed(0)
     theirs, ours, batch = case.build()
     again = case.build()[1]
