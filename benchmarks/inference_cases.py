@@ -1,0 +1,127 @@
+"""What `inference.py` times: torchvision's networks with drawn weights, and ours with the same weights.
+
+The weights are random, but made so that the networks do what trained ones do: normalisation has the statistics
+of the picture, scores differ, and a detector finds its hundred objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision import models
+from torchvision.models import detection, segmentation
+
+from neocog.models.classifier import classifier_from_torchvision
+from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.models.torchvision_ssd import ssd300_from_torchvision
+from neocog.zoo import MODELS, create, usual_side
+
+Pair = tuple[nn.Module, nn.Module]
+"""Theirs, and ours with its weights."""
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    size: tuple[int, int]  # (height, width) of the picture, in pixels
+    build: Callable[[Tensor], Pair]
+    normalises: bool  # whether theirs takes pixels in [0, 1] and does the rest itself
+
+
+def picture(size: tuple[int, int]) -> Tensor:
+    """Smooth blobs and some noise (1, 3, height, width) in [0, 1]."""
+    rng = torch.Generator().manual_seed(2)
+    coarse = [torch.rand(1, 3, -(-size[0] // cell), -(-size[1] // cell), generator=rng) for cell in (40, 8, 1)]
+    return sum(F.interpolate(one, size=size, mode="bilinear") for one in coarse) / 3  # type: ignore[return-value]
+
+
+def classifier(name: str) -> Callable[[Tensor], Pair]:
+    def build(image: Tensor) -> Pair:
+        torch.manual_seed(0)
+        theirs = getattr(models, name)(weights=None)
+        settle(theirs, lambda: theirs(image))
+        options = MODELS[name].options(name, usual_side(name, name))
+        ours = create(name, 1000, options=options)
+        ours.load_state_dict(classifier_from_torchvision(theirs.state_dict()))
+        return theirs, ours
+
+    return build
+
+
+def ssd300(image: Tensor) -> Pair:
+    torch.manual_seed(3)
+    theirs: Any = detection.ssd300_vgg16(weights=None, weights_backbone=None).eval()
+    for layer in theirs.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight)
+            nn.init.normal_(layer.bias, std=0.1)
+    theirs.backbone.scale_weight.data.uniform_(5, 40)
+    scores, offsets = theirs.head.classification_head.module_list, theirs.head.regression_head.module_list
+    spread([*scores], lambda: theirs([image[0]]), 1.5)
+    spread([*offsets], lambda: theirs([image[0]]), 1.0)
+    options, weights = ssd300_from_torchvision(theirs.state_dict())
+    ours = create("ssd", 90, "vgg16", options)
+    ours.load_state_dict(weights)
+    return theirs, ours
+
+
+def faster_rcnn(side: int) -> Callable[[Tensor], Pair]:
+    def build(image: Tensor) -> Pair:
+        torch.manual_seed(0)
+        theirs: Any = detection.fasterrcnn_resnet50_fpn(
+            weights=None, weights_backbone=None, min_size=side, max_size=2 * side
+        ).eval()
+        body = theirs.backbone.body
+        settle(body, lambda: body(image))
+        theirs.rpn.head.cls_logits.weight.data *= 20
+        theirs.roi_heads.box_predictor.bbox_pred.weight.data *= 20
+        spread([theirs.roi_heads.box_predictor.cls_score], lambda: theirs([image[0]]), 2.5)
+        options, weights = fasterrcnn_from_torchvision(theirs.state_dict(), 1e-5)
+        ours = create("faster-rcnn-fpn", 90, "resnet50", options)
+        ours.load_state_dict(weights)
+        return theirs, ours
+
+    return build
+
+
+def settle(model: nn.Module, run: Callable[[], object]) -> None:
+    """Give every BatchNorm the statistics of what it sees, and a scale that keeps residual sums small."""
+    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
+    rng = torch.Generator().manual_seed(1)
+    for norm in norms:
+        norm.weight.data.uniform_(0.2, 0.6, generator=rng)
+        norm.bias.data.normal_(0, 0.1, generator=rng)
+        norm.momentum = 1.0
+    model.train()
+    with torch.no_grad():
+        run()
+    model.eval()
+
+
+def spread(layers: list[Any], run: Callable[[], object], deviation: float) -> None:
+    """Scale these layers' outputs, each channel by itself, to mean 0 and this deviation over the picture."""
+    seen: dict[Any, Tensor] = {}
+    hooks = [one.register_forward_hook(lambda layer, _, out: seen.update({layer: out})) for one in layers]
+    with torch.inference_mode():
+        run()
+    for hook in hooks:
+        hook.remove()
+    for layer in layers:
+        out = seen[layer].movedim(1, -1).flatten(0, -2) if seen[layer].ndim == 4 else seen[layer]
+        factor = deviation / out.std(dim=0, correction=0).clamp(min=1e-3)
+        layer.bias.data.copy_((layer.bias - out.mean(dim=0)) * factor)
+        layer.weight.data.mul_(factor.view(-1, *[1] * (layer.weight.ndim - 1)))
+
+
+CASES = (
+    Case("ResNet-50, 224 px", (224, 224), classifier("resnet50"), False),
+    Case("VGG-16, 224 px", (224, 224), classifier("vgg16"), False),
+    Case("SSD300", (300, 300), ssd300, True),
+    Case("Faster R-CNN R50-FPN, 320 px", (320, 320), faster_rcnn(320), True),
+    Case("Faster R-CNN R50-FPN, 800 px", (800, 800), faster_rcnn(800), True),
+)
