@@ -78,7 +78,8 @@ def faster_rcnn(side: int) -> Callable[[Tensor], Pair]:
         ).eval()
         body = theirs.backbone.body
         settle(body, lambda: body(image))
-        theirs.rpn.head.cls_logits.weight.data *= 20
+        spread([theirs.rpn.head.cls_logits], lambda: theirs([image[0]]), 2.0)
+        spread([theirs.rpn.head.bbox_pred], lambda: theirs([image[0]]), 0.3)
         theirs.roi_heads.box_predictor.bbox_pred.weight.data *= 20
         spread([theirs.roi_heads.box_predictor.cls_score], lambda: theirs([image[0]]), 2.5)
         options, weights = fasterrcnn_from_torchvision(theirs.state_dict(), 1e-5)
@@ -104,9 +105,16 @@ def settle(model: nn.Module, run: Callable[[], object]) -> None:
 
 
 def spread(layers: list[Any], run: Callable[[], object], deviation: float) -> None:
-    """Scale these layers' outputs, each channel by itself, to mean 0 and this deviation over the picture."""
+    """Scale these layers' outputs, each channel by itself, to mean 0 and this deviation over the picture.
+
+    Of a layer that is called more than once, the first output counts.
+    """
     seen: dict[Any, Tensor] = {}
-    hooks = [one.register_forward_hook(lambda layer, _, out: seen.update({layer: out})) for one in layers]
+
+    def keep(layer: Any, out: Tensor) -> None:
+        seen.setdefault(layer, out)
+
+    hooks = [one.register_forward_hook(lambda layer, _, out: keep(layer, out)) for one in layers]
     with torch.inference_mode():
         run()
     for hook in hooks:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -21,6 +21,7 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from neocog.data.images import read_image
 from neocog.data.packing import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
+from neocog.fast import packed
 from neocog.fold import fold_batchnorm
 from neocog.precision import uses_bf16
 from neocog.predictions import AnyPrediction, Picture, prediction_of
@@ -71,7 +72,10 @@ class Predictor:
         own: Any = copy.deepcopy(model).eval().requires_grad_(False)
         # What a detector is made of shows in a small picture; others may want theirs of one size.
         tried = (64, 64) if own.task is Task.DETECT else size
-        folded: Any = fold_batchnorm(own, partial(_try_out, size=tried))
+        self._trial = blank_batch(tried, 1)
+        self.device = next(model.parameters()).device
+        self.bf16 = False
+        folded: Any = fold_batchnorm(own, self._try_out)
         self.model: Any = folded.to(memory_format=torch.channels_last)
         if hasattr(self.model, "compress"):
             self.model.compress()
@@ -79,7 +83,6 @@ class Predictor:
         self.search: SearchOptions | None = getattr(self.model, "search", None)
         self.unseen: tuple[int, ...] = getattr(self.model, "unseen", ())  # classes it was never shown
         self.classes, self.size, self.config = tuple(classes), size, config or {}
-        self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(resized(self.model.options, size))
         self.padding = padding_of(self.model)
         self._places: Tensor | None = None  # the label of each of the network's classes, or -1
@@ -88,6 +91,19 @@ class Predictor:
             for layer in self.model.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.to(torch.bfloat16)
+
+    @cached_property
+    def network(self) -> Any:
+        """`model`, made ready for this device: what is run. It has no gradients, and nothing to look into."""
+        return packed(self.model, self._try_out) if self.device.type == "cpu" else self.model
+
+    def _try_out(self, network: Any) -> Any:
+        """One picture through the network."""
+        return self._through(network, self._trial.to(self.device))
+
+    def _through(self, network: Any, batch: Batch) -> Any:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return network(batch)
 
     def predict(self, image: Picture) -> Any:
         """What the model says of one picture: a `Prediction` of a detector, else a `ClassPrediction`, an
@@ -137,10 +153,9 @@ class Predictor:
     def run_among(self, batch: Batch, among: Sequence[str]) -> tuple[list[Any], Timing, dict[str, list[Any]]]:
         """As `run`, and what a zero-shot detector finds where only these classes can be predicted: `seen`,
         `unseen`. The network runs once; the time is that of `run`."""
-        batch = batch.to(self.device).without_targets()
+        batch, network = batch.to(self.device).without_targets(), self.network
         began = self._now()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(batch)
+        output = self._through(network, batch)
         computed = self._now()
         _require_finite({"output": output}, batch)
         middle = self._now()
@@ -204,11 +219,6 @@ def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
 def padding_of(model: Any) -> int:
     """Pictures are padded to a multiple of so many pixels for this network."""
     return int(getattr(model, "padding", STRIDE))
-
-
-def _try_out(model: nn.Module, size: tuple[int, int]) -> None:
-    """One picture through the network."""
-    model(blank_batch(size, 1).to(next(model.parameters()).device))
 
 
 def load(
