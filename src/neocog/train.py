@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
 from neocog.optimizers import Muon
+from neocog.parts.fast_layers import fast_layers, swapped
 from neocog.parts.stages import Course
 from neocog.precision import Precision, check_precision, uses_bf16
 from neocog.types import Batch
@@ -104,6 +105,7 @@ class Training:
         self.loss: Callable[[Any, Batch], dict[str, Tensor]] = model.loss  # type: ignore[assignment]
         self.device = next(model.parameters()).device
         self.bf16 = uses_bf16(options.precision, self.device)
+        self.fast = [] if self.bf16 or self.device.type != "cpu" else fast_layers(model)
         self.optimizer = build_optimizer(model, options, bf16=self.bf16)  # over all that some stage learns
         state = model.state_dict()
         self.average = {name: value.detach().clone() for name, value in state.items()}
@@ -291,7 +293,8 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
         lr = training.lr(training.progress())
         training.remember()
         torch.manual_seed(options.seed * 1_000_003 + training.step + (peers.rank << 48))
-        with torch.autocast(training.device.type, torch.bfloat16, enabled=training.bf16):
+        bf16 = torch.autocast(training.device.type, torch.bfloat16, enabled=training.bf16)
+        with bf16, swapped(training.fast):
             output = model(batch)
             losses: dict[str, Tensor] = training.loss(output, batch)
         training.optimizer.zero_grad(set_to_none=True)

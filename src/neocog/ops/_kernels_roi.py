@@ -78,8 +78,8 @@ def max_pool_backward(grad: Reals, batch: Ints, winners: NDArray[np.int32], out:
 
 
 @njit(cache=True, nogil=True)
-def align(features: Reals, boxes: Reals, batch: Ints, samples: int, out: Reals) -> None:
-    """Fill out (R, ph, pw, C) with averages of bilinear samples under boxes (R, 4), in cells.
+def align(features: Reals, boxes: Reals, batch: Ints, rows: Ints, samples: int, out: Reals) -> None:
+    """Fill these rows of out (R, ph, pw, C) with averages of bilinear samples under boxes (R, 4), in cells.
 
     Four cells are added at a time, which saves loads and stores of the sum; what is missing to a multiple
     of four is the last cell again with weight 0.
@@ -91,7 +91,7 @@ def align(features: Reals, boxes: Reals, batch: Ints, samples: int, out: Reals) 
         room_for_axis(out.shape[2], samples, width, boxes),
     )
     cells, weights = _scratch(height, width, samples, boxes)
-    for r in range(out.shape[0]):
+    for r in rows:
         sample_axis(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
         sample_axis(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
         for i in range(out.shape[1]):
@@ -107,8 +107,8 @@ def align(features: Reals, boxes: Reals, batch: Ints, samples: int, out: Reals) 
 
 
 @njit(cache=True, nogil=True)
-def align_backward(grad: Reals, boxes: Reals, batch: Ints, samples: int, out: Reals) -> None:
-    """Add to out (B, H, W, C) what `align`'s gradient (R, ph, pw, C) says of its features."""
+def align_backward(grad: Reals, boxes: Reals, batch: Ints, rows: Ints, samples: int, out: Reals) -> None:
+    """Add to out (B, H, W, C) what these rows of `align`'s gradient (R, ph, pw, C) say of its features."""
     _, height, width, channels = out.shape
     flat = out.reshape(-1, channels)
     axis_y, axis_x = (
@@ -116,7 +116,7 @@ def align_backward(grad: Reals, boxes: Reals, batch: Ints, samples: int, out: Re
         room_for_axis(grad.shape[2], samples, width, boxes),
     )
     cells, weights = _scratch(height, width, samples, boxes)
-    for r in range(grad.shape[0]):
+    for r in rows:
         sample_axis(boxes[r, 1], boxes[r, 3], samples, height, axis_y)
         sample_axis(boxes[r, 0], boxes[r, 2], samples, width, axis_x)
         for i in range(grad.shape[1]):

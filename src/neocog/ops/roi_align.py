@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -35,7 +36,33 @@ def roi_align(
     features, regions = in_cells(features, boxes, spatial_scale, aligned)
     if not use_kernels(features):
         return _align_torch(features, regions, batch_index, output_size, sampling_ratio)
-    return _RoIAlign.apply(features, regions, batch_index, output_size, sampling_ratio)  # type: ignore
+    rows = torch.arange(len(boxes))
+    return _RoIAlign.apply(batch_index, output_size, sampling_ratio, [rows], [regions], features)  # type: ignore
+
+
+def roi_align_maps(
+    maps: Sequence[Tensor],
+    which: Tensor,
+    boxes: Tensor,
+    batch_index: Tensor,
+    output_size: tuple[int, int],
+    spatial_scales: Sequence[float],
+    sampling_ratio: int = 0,
+    aligned: bool = True,
+) -> Tensor:
+    """`roi_align` of each box on one of several maps (B, C, h, w), `which` (R,) int64, of these scales."""
+    places = [torch.nonzero(which == place).squeeze(1) for place in range(len(maps))]
+    if not use_kernels(maps[0]):
+        pooled = [
+            roi_align(one, boxes[own], batch_index[own], output_size, scale, sampling_ratio, aligned)
+            for one, own, scale in zip(maps, places, spatial_scales, strict=True)
+        ]
+        return torch.cat(pooled)[torch.cat(places).argsort()]
+    for one in maps:
+        check_regions(one, boxes, batch_index, output_size)
+    cells = [in_cells(one, boxes, scale, aligned) for one, scale in zip(maps, spatial_scales, strict=True)]
+    features, regions = zip(*cells, strict=True)
+    return _RoIAlign.apply(batch_index, output_size, sampling_ratio, places, regions, *features)  # type: ignore
 
 
 def roi_align_torch(
@@ -63,37 +90,45 @@ def in_cells(features: Tensor, boxes: Tensor, scale: float, aligned: bool) -> tu
 
 
 class _RoIAlign(torch.autograd.Function):
-    """The Numba kernels as one differentiable operation."""
+    """The Numba kernels as one differentiable operation, on one map or on several."""
 
     @staticmethod
     def forward(
         ctx: Any,
-        features: Tensor,
-        boxes: Tensor,
         batch_index: Tensor,
         output_size: tuple[int, int],
         samples: int,
+        rows: Sequence[Tensor],
+        regions: Sequence[Tensor],
+        *maps: Tensor,
     ) -> Tensor:
+        """Each map (B, C, h, w) has its own rows of the result, and regions (R, 4), in its cells."""
         from neocog.ops import _kernels_roi
 
-        ctx.save_for_backward(boxes, batch_index)
-        ctx.shape, ctx.samples = features.shape, samples
-        out = huge((len(boxes), *output_size, features.shape[1]), features.dtype)
-        regions = boxes.contiguous().numpy(), batch_index.contiguous().numpy()
-        _kernels_roi.align(channels_last(features).numpy(), *regions, samples, out.numpy())
+        ctx.save_for_backward(batch_index, *rows, *regions)
+        ctx.shapes, ctx.samples = [one.shape for one in maps], samples
+        out = huge((len(batch_index), *output_size, maps[0].shape[1]), maps[0].dtype)
+        batch = batch_index.contiguous().numpy()
+        for one, own, boxes in zip(maps, rows, regions, strict=True):
+            where = boxes.contiguous().numpy(), batch, own.numpy()
+            _kernels_roi.align(channels_last(one).numpy(), *where, samples, out.numpy())
         return out.permute(0, 3, 1, 2)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         from neocog.ops import _kernels_roi
 
-        boxes, batch_index = ctx.saved_tensors
-        b, c, h, w = ctx.shape
-        total = huge((b, h, w, c), grad.dtype).zero_()
-        regions = boxes.contiguous().numpy(), batch_index.contiguous().numpy()
-        _kernels_roi.align_backward(channels_last(grad).numpy(), *regions, ctx.samples, total.numpy())
-        return total.permute(0, 3, 1, 2), None, None, None, None
+        batch_index, *places = ctx.saved_tensors
+        count = len(ctx.shapes)
+        slope, batch = channels_last(grad).numpy(), batch_index.contiguous().numpy()
+        totals = []
+        for (b, c, h, w), own, boxes in zip(ctx.shapes, places[:count], places[count:], strict=True):
+            total = huge((b, h, w, c), grad.dtype).zero_()
+            where = boxes.contiguous().numpy(), batch, own.numpy()
+            _kernels_roi.align_backward(slope, *where, ctx.samples, total.numpy())
+            totals.append(total.permute(0, 3, 1, 2))
+        return None, None, None, None, None, *totals
 
 
 def _align_torch(

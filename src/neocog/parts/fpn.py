@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from neocog.ops.anchors import BASE, base_anchors, corner_anchors, corner_grid, grid_anchors
 from neocog.ops.boxes import area
-from neocog.ops.roi import roi_align
+from neocog.ops.roi import roi_align_maps
 from neocog.parts.regions import Regions
 from neocog.parts.rpn import RPN, RPNOptions, RPNOutput
 from neocog.types import Batch
@@ -123,13 +123,9 @@ def pyramid_align(
     aligned: bool = True,
 ) -> Tensor:
     """RoIAlign of each region on the map of its size, with 2 x 2 samples a cell: (R, C, cells, cells)."""
-    which = map_of(regions.boxes, strides, canonical)
-    places = [torch.nonzero(which == place).squeeze(1) for place in range(len(maps))]
-    pooled = [
-        roi_align(one, regions.boxes[own], regions.images[own], (cells, cells), 1 / stride, SAMPLES, aligned)
-        for one, stride, own in zip(maps, strides, places, strict=True)
-    ]
-    return torch.cat(pooled)[torch.cat(places).argsort()]
+    which, scales = map_of(regions.boxes, strides, canonical), [1 / stride for stride in strides]
+    size = cells, cells
+    return roi_align_maps(maps, which, regions.boxes, regions.images, size, scales, SAMPLES, aligned)
 
 
 SAMPLES = 2
