@@ -36,7 +36,9 @@ class Case:
 def picture(size: tuple[int, int]) -> Tensor:
     """Smooth blobs and some noise (1, 3, height, width) in [0, 1]."""
     rng = torch.Generator().manual_seed(2)
-    coarse = [torch.rand(1, 3, -(-size[0] // cell), -(-size[1] // cell), generator=rng) for cell in (40, 8, 1)]
+    coarse = [
+        torch.rand(1, 3, -(-size[0] // cell), -(-size[1] // cell), generator=rng) for cell in (40, 8, 1)
+    ]
     return sum(F.interpolate(one, size=size, mode="bilinear") for one in coarse) / 3  # type: ignore[return-value]
 
 

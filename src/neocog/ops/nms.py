@@ -7,12 +7,15 @@ gives the same answer.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from neocog.ops.roi_input import is_traced
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -83,6 +86,10 @@ def best_of_each(scores: Tensor, groups: Tensor, most: int) -> Tensor:
     count = torch.bincount(groups)
     if len(groups) == 0 or int(count.max()) <= most:
         return torch.arange(len(scores), device=scores.device)
+    if scores.device.type == "cpu" and not is_traced():
+        members, starts = _by_group(_best_first(scores.detach()), groups)
+        best = [members[start:end][:most] for start, end in itertools.pairwise(starts)]
+        return torch.from_numpy(np.sort(np.concatenate(best)))
     order = scores.argsort(descending=True, stable=True)
     order = order[groups[order].argsort(stable=True)]
     start = (count.cumsum(0) - count)[groups[order]]
