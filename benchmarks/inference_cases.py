@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torchvision import models
 from torchvision.models import detection, segmentation
 
+from neocog.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
 from neocog.models.classifier import classifier_from_torchvision
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
 from neocog.models.torchvision_ssd import ssd300_from_torchvision
@@ -42,11 +43,22 @@ def picture(size: tuple[int, int]) -> Tensor:
     return sum(F.interpolate(one, size=size, mode="bilinear") for one in coarse) / 3  # type: ignore[return-value]
 
 
+def normalised(image: Tensor) -> Tensor:
+    """With the mean and the deviation of ImageNet's pictures."""
+    mean, std = (torch.tensor(values).view(1, 3, 1, 1).to(image) for values in (IMAGENET_MEAN, IMAGENET_STD))
+    return (image - mean) / std
+
+
 def classifier(name: str) -> Callable[[Tensor], Pair]:
     def build(image: Tensor) -> Pair:
         torch.manual_seed(0)
         theirs = getattr(models, name)(weights=None)
-        settle(theirs, lambda: theirs(image))
+        seen = normalised(image)
+        settle(theirs, lambda: theirs(seen))
+        last = [layer for layer in theirs.modules() if isinstance(layer, nn.Linear)][-1]
+        with torch.inference_mode():
+            scores = theirs(seen)
+        last.weight.data.mul_(2 / scores.std())
         options = MODELS[name].options(name, usual_side(name, name))
         ours = create(name, 1000, options=options)
         ours.load_state_dict(classifier_from_torchvision(theirs.state_dict()))
@@ -79,7 +91,9 @@ def faster_rcnn(side: int) -> Callable[[Tensor], Pair]:
             weights=None, weights_backbone=None, min_size=side, max_size=2 * side
         ).eval()
         body = theirs.backbone.body
-        settle(body, lambda: body(image))
+        settle(body, lambda: body(normalised(image)))
+        for part in (theirs.backbone.fpn, theirs.rpn, theirs.roi_heads):
+            centre(part)
         spread([theirs.rpn.head.cls_logits], lambda: theirs([image[0]]), 2.0)
         spread([theirs.rpn.head.bbox_pred], lambda: theirs([image[0]]), 0.3)
         theirs.roi_heads.box_predictor.bbox_pred.weight.data *= 20
@@ -92,12 +106,24 @@ def faster_rcnn(side: int) -> Callable[[Tensor], Pair]:
     return build
 
 
+def centre(model: nn.Module) -> None:
+    """Make weights sum to 0 over their inputs.
+
+    What all features have in common, being rectified, then does not drown what they differ in.
+    """
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            layer.weight.data -= layer.weight.data.mean(dim=1, keepdim=True)
+
+
 def settle(model: nn.Module, run: Callable[[], object]) -> None:
     """Give every BatchNorm the statistics of what it sees, and a scale that keeps residual sums small."""
-    norms = [part for part in model.modules() if isinstance(part, nn.BatchNorm2d)]
     rng = torch.Generator().manual_seed(1)
-    for norm in norms:
-        norm.weight.data.uniform_(0.2, 0.6, generator=rng)
+    for name, norm in model.named_modules():
+        if not isinstance(norm, nn.BatchNorm2d):
+            continue
+        least = 0.1 if name.endswith("bn3") else 0.5  # the last of a residual block
+        norm.weight.data.uniform_(least, 2 * least, generator=rng)
         norm.bias.data.normal_(0, 0.1, generator=rng)
         norm.momentum = 1.0
     model.train()
