@@ -1,12 +1,12 @@
-"""Pictures through trained networks, ours and torchvision's with the same weights: `python benchmarks/inference.py`.
+"""Prediction by ours and by torchvision, with the same weights: `python benchmarks/inference.py`.
 
 A row is a network, a column is who runs it, one picture at a time. Every side starts from the same pixels in
-[0, 1], in memory, and ends with its answer: class scores, or detections after suppression. First all sides are
-checked to say the same. Then they take turns; the table gives medians. With one thread they are of processor
-time, which neighbours on the machine disturb least, otherwise of wall-clock time. Ratio: torchvision in f32 /
-this side.
+[0, 1], in memory, and ends with its answer: class scores, or detections after suppression. First ours is
+checked to say the same as torchvision's. Then all take turns; the table gives medians. With one thread they
+are of processor time, which neighbours on the machine disturb least, otherwise of wall-clock time. Ratio:
+torchvision in f32 / this side.
 
-Needs torchvision beside torch; columns of ONNX Runtime, OpenVINO and OpenCV are there where these are installed.
+Needs torchvision beside torch. ONNX Runtime, OpenVINO and OpenCV join in where they are installed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages, for all sides: so starts the `neocog` command
+os.environ.setdefault(
+    "THP_MEM_ALLOC_ENABLE", "1"
+)  # huge pages, for all sides: so starts the `neocog` command
 
 import torch
 from torch import Tensor
@@ -42,7 +44,9 @@ Side = Callable[[], Any]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--turns", type=int, default=7, help="at least 5")
     parser.add_argument("--only", default="", help="cases whose name contains this")
@@ -51,7 +55,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     where = torch.device(options.device)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{options.threads} threads"
-    print(f"torch {torch.__version__}, {name}; ms a picture, and how many times faster than torchvision in f32")
+    print(
+        f"torch {torch.__version__}, {name}; ms a picture, and how many times faster than torchvision in f32"
+    )
     for case in CASES:
         if options.only in case.name:
             with tempfile.TemporaryDirectory() as folder:
@@ -126,7 +132,10 @@ def agreement(theirs: Answer, ours: Answer) -> str:
         same &= (ours["boxes"] - box).abs().amax(dim=1) < 0.01
         left[same.nonzero()[:1]] = False
     missing, count = int(left.sum()), len(theirs["boxes"])
-    require(len(left) == count and missing == 0, f"{missing} of {len(left)} detections are not torchvision's {count}")
+    require(
+        len(left) == count and missing == 0,
+        f"{missing} of {len(left)} detections are not torchvision's {count}",
+    )
     return f"all {count} detections equal"
 
 

@@ -1,7 +1,7 @@
 """What `inference.py` times: torchvision's networks with drawn weights, and ours with the same weights.
 
-The weights are random, but made so that the networks do what trained ones do: normalisation has the statistics
-of the picture, scores differ, and a detector finds its hundred objects.
+The weights are random, but made so that the networks do what trained ones do: normalisation has the
+statistics of the picture, scores differ, and a detector finds its hundred objects.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
-from torchvision.models import detection, segmentation
+from torchvision.models import detection
 
 from neocog.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
 from neocog.models.classifier import classifier_from_torchvision

@@ -26,10 +26,10 @@ LAYERS = [
     {"zoo", "testing"},
     {
         *("pictures", "explain", "checkpoint", "distributed", "predict", "predictions", "propose"),
-        *("fold", "published"),
+        *("fold", "fast", "packed", "published", "run_data"),
     },
     {"evaluate", "judging"},
-    {"showing"},
+    {"showing", "bf16_check"},
     {"reports", "compare_report"},
     {"train", "plan", "course", "run", "run_folder"},
     {"compare"},
@@ -42,6 +42,8 @@ LAYERS = [
 WITHIN_A_LAYER = {
     ("data", "transforms"),
     ("convert", "weights"),
+    ("fast", "packed"),
+    ("predict", "fast"),
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "predictions"),

@@ -67,7 +67,7 @@ def compare(
             require_classes(test_data, run.data.classes, "the training split")
             for _ in watch(run, options.model):
                 pass
-            predictor = load(folder, machine.device, options.training.precision)
+            predictor = load(folder, machine.device, "bf16" if run.training.bf16 else "f32")
             test = evaluate(predictor, test_data, strict=machine.strict, proposals=machine.proposals)
             trial = Trial(
                 options,

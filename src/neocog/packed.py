@@ -42,17 +42,20 @@ class PackedConv(nn.Module):
     def forward(
         self, x: Tensor, other: Tensor | None = None, relu: bool = False, into: bool = False
     ) -> Tensor:
-        """(B, C, H, W) to the convolution, plus `other` of its shape, rectified; `into`: in the place of
-        `other`, whose values nobody needs any more."""
+        """(B, C, H, W) to the convolution, plus `other` of its shape, rectified; `into`: perhaps in the place
+        of `other`, whose values nobody needs any more."""
         x = x.to(self.dtype)
         weight = self._by_size.get(x.shape)
         if weight is None:
             weight = self._pack(x.shape)
         operators = torch.ops.mkldnn
-        if other is None:
-            operator = operators._convolution_pointwise.default
-            alone: Tensor = operator(x, weight, self.bias, *self.how, *_last(relu))
-            return alone
+        if other is None or self.how[3] > 1:  # with groups the operator below adds by itself, and not in bf16
+            operator, last = operators._convolution_pointwise.default, _last(relu and other is None)
+            alone: Tensor = operator(x, weight, self.bias, *self.how, *last)
+            if other is None:
+                return alone
+            alone += other
+            return alone.relu_() if relu else alone
         other = other.to(self.dtype)
         after: tuple[Any, ...] = "add", 1.0, "relu" if relu else None, [], None
         added = operators._convolution_pointwise_ if into else operators._convolution_pointwise

@@ -23,7 +23,6 @@ from neocog.data.packing import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fast import packed
 from neocog.fold import fold_batchnorm
-from neocog.precision import uses_bf16
 from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
 from neocog.published import PREFIX, fetch_detector
@@ -63,11 +62,11 @@ class Predictor:
         classes: Sequence[str],
         size: tuple[int, int],
         config: dict[str, Any] | None = None,
-        precision: str = "auto",
+        precision: str = "f32",
     ) -> None:
         """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored.
 
-        `precision`: auto, f32 or bf16, see `neocog.precision`; UsageError for another word.
+        `precision`: f32, or bf16, which is quick where the hardware has it; UsageError for another word.
         """
         own: Any = copy.deepcopy(model).eval().requires_grad_(False)
         # What a detector is made of shows in a small picture; others may want theirs of one size.
@@ -86,7 +85,9 @@ class Predictor:
         self.transform = evaluation_recipe(resized(self.model.options, size))
         self.padding = padding_of(self.model)
         self._places: Tensor | None = None  # the label of each of the network's classes, or -1
-        self.bf16 = uses_bf16(precision, self.device)
+        if precision not in ("f32", "bf16"):
+            raise UsageError(f"a model calculates in f32 or bf16, not in {precision}")
+        self.bf16 = precision == "bf16"
         if self.bf16:  # autocast would convert these weights again for every picture
             for layer in self.model.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
@@ -224,7 +225,7 @@ def padding_of(model: Any) -> int:
 def load(
     path: str | Path,
     device: str | torch.device = "cpu",
-    precision: str = "auto",
+    precision: str = "f32",
     change: Callable[[Any], Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictor:

@@ -290,9 +290,8 @@ class Run:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.result())
-        return Predictor(
-            model, self.data.classes, self.options.size, self.config(), self.options.training.precision
-        )
+        precision = "bf16" if self.training.bf16 else "f32"
+        return Predictor(model, self.data.classes, self.options.size, self.config(), precision)
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""

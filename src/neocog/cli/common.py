@@ -45,6 +45,16 @@ PrecisionOption = Annotated[
     ),
 ]
 
+PredictPrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="f32|bf16|auto",
+        help="Arithmetic (auto: bf16 where the hardware has it and a check on the run's own validation "
+        "pictures finds next to no loss).",
+    ),
+]
+
 _OURS = ("run.json", "compare.json", "predictions.json", "explanation.json", "proposals.jsonl")
 
 
@@ -79,6 +89,19 @@ def processes(device: str) -> AbstractContextManager[Peers]:
     from neocog.distributed.connect import connect
 
     return connect(find_device(device))
+
+
+def settle_precision(precision: str, run: Path, device: torch.device, file: TextIO) -> str:
+    """`f32` or `bf16`; what `auto` comes to is printed. Raises UsageError for another word."""
+    from neocog.bf16_check import choose_precision
+    from neocog.precision import check_precision
+
+    check_precision(precision)
+    if precision != "auto":
+        return precision
+    chosen, reason = choose_precision(run, device)
+    print(reason, file=file)
+    return chosen
 
 
 def output(json_target: str | None, first: bool = True) -> TextIO:

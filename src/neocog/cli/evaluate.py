@@ -5,17 +5,18 @@ from __future__ import annotations
 import json as json_module
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
-    PrecisionOption,
+    PredictPrecisionOption,
     ThreadsOption,
     output,
     processes,
+    settle_precision,
     use_threads,
     write_json,
 )
@@ -40,7 +41,7 @@ def evaluate(
     workers: WorkersOption = 0,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: PredictPrecisionOption = "f32",
     settings: TestSetOption = None,
     strict: StrictOption = False,
     ignore_label: IgnoreLabelOption = None,
@@ -58,7 +59,9 @@ def evaluate(
 
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
-        told = show_download(output(json, peers.first))
+        file = output(json, peers.first)
+        told = show_download(file)
+        precision = peers.spread(settle_precision(precision, run, peers.device, file))
         predictor = load(run, peers.device, precision, change, told)
         _evaluate(
             run,
@@ -100,19 +103,20 @@ def _evaluate(
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.propose import find_all, with_proposals
+    from neocog.run_data import RunData, read_run_data
     from neocog.types import Task
 
-    description = run / "run.json"
-    if data is None and not description.exists():
+    described = read_run_data(run)
+    if data is None and described is None:
         raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-    stored = _data_of(description) if description.exists() else {}
+    stored = described or RunData("", None, None, "largest")
     opened = open_data(
-        data or stored["data"],
+        data or stored.data,
         split,
         strict=strict,
         task=predictor.task,
-        ignore_label=stored.get("ignore_label") if ignore_label is None else ignore_label,
-        main=main or stored.get("main") or "largest",
+        ignore_label=stored.ignore_label if ignore_label is None else ignore_label,
+        main=main or stored.main,
     )
     file, known = output(json, peers.first), len(predictor.classes)
     detects = predictor.task is Task.DETECT
@@ -122,7 +126,7 @@ def _evaluate(
     print_data(opened, file)
     if len(predictor.classes) < known:
         print(f"  of the model's {known} classes only these {len(predictor.classes)} count", file=file)
-    kept = run / "proposals" if description.exists() else None  # where training kept them
+    kept = run / "proposals" if described else None  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
@@ -132,20 +136,5 @@ def _evaluate(
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
     write_json(evaluation.to_dict(), json)
-    if keep and description.exists():
+    if keep and described:
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
-
-
-def _data_of(description: Path) -> dict[str, Any]:
-    """The data set that a `run.json` names, and how it is read."""
-    from neocog.errors import CheckpointError
-
-    try:
-        options = json_module.loads(description.read_bytes())["options"]
-        return {
-            "data": str(options["data"]),
-            "ignore_label": options.get("ignore_label"),
-            "main": options.get("main"),
-        }
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{description}: cannot be read, or damaged; give --data PATH") from error

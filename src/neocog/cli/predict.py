@@ -15,13 +15,14 @@ import typer
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
-    PrecisionOption,
+    PredictPrecisionOption,
     ThreadsOption,
     as_json,
     check_out,
     output,
     prepare_out,
     processes,
+    settle_precision,
     use_threads,
     write_json,
 )
@@ -57,7 +58,7 @@ def predict(
     strict: StrictOption = False,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: PredictPrecisionOption = "f32",
     json: JsonOption = None,
 ) -> None:
     """What a model says of pictures: `predictions.json` and a drawn PNG for each, in --out.
@@ -72,6 +73,7 @@ def predict(
         if peers.first:
             check_out(out, overwrite=overwrite, reads=[run, *sources])
         file = output(json, peers.first)
+        precision = peers.spread(settle_precision(precision, run, peers.device, file))
         predictor = load(run, peers.device, precision, progress=show_download(file))
         paths = list(find_images(sources))
         results: list[dict[str, Any]] = []
