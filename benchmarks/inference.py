@@ -77,7 +77,9 @@ def run_case(case: Case, device: torch.device, options: argparse.Namespace, fold
     }
     if device.type == "cuda":
         sides["torchvision bf16"] = lambda: autocast(theirs, image, case)
+    torch.backends.cudnn.allow_tf32 = False  # while they are compared
     note = agreement(sides["torchvision"](), sides["neocog"]())
+    torch.backends.cudnn.allow_tf32 = True  # torch's default
     medians = take_turns(sides, options.turns, clock_of(device))
     base = medians["torchvision"]
     cells = [f"{side} {ms:.1f} (x{base / ms:.2f})" for side, ms in medians.items()]
