@@ -24,7 +24,7 @@ from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.errors import CheckpointError, NeocogError, UsageError
 from neocog.predict import Predictor, load
-from neocog.published import COCO_CLASSES, DETECTORS, PublishedDetector, convert_detector, read_detector
+from neocog.published import COCO_CLASSES, TRAINED, PublishedModel, convert_model, read_model
 from neocog.zoo import MODELS, create
 
 NAME = "tiny"
@@ -62,10 +62,10 @@ def requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path) -> Ite
     digest = hashlib.sha256(file.read_bytes()).hexdigest()[:8]
     url = f"http://127.0.0.1:{server.server_port}/{file.name}"
     published = PublishedWeights(url, digest, file.stat().st_size / 2**20)
-    entry = PublishedDetector(
-        published, "faster-rcnn-fpn", "compact", (64, 96), renamed, "a test", classes=CLASSES
+    entry = PublishedModel(
+        published, "coco", "faster-rcnn-fpn", "compact", (64, 96), renamed, "a test", classes=CLASSES
     )
-    monkeypatch.setitem(DETECTORS, NAME, entry)
+    monkeypatch.setitem(TRAINED, NAME, entry)
     monkeypatch.setenv("NEOCOG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     yield asked
@@ -95,7 +95,7 @@ def test_a_named_detector_is_fetched_once(requests: list[str], tmp_path: Path) -
 def test_a_file_becomes_a_model_folder_without_the_network(
     requests: list[str], file: Path, tmp_path: Path
 ) -> None:
-    assert convert_detector(NAME, file, tmp_path / "model") > 100
+    assert convert_model(NAME, file, tmp_path / "model") > 100
     assert not requests
     card = (tmp_path / "model" / "README.md").read_text()
     assert "a test" in card and SPLIT.classes[0] in card and "unused" not in card
@@ -126,6 +126,32 @@ def test_the_command_line(requests: list[str], file: Path, tmp_path: Path) -> No
     again = tmp_path / "again"
     assert main(["predict", str(model), str(tmp_path / "one.png"), *words, str(again)]) == 0
     assert json.loads((again / "predictions.json").read_text())["images"] == found["images"]
+
+
+def test_a_models_name_and_a_word_or_a_file_stand_for_a_run(
+    requests: list[str], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its authors' name or by ours; a file needs no network, whatever it is called."""
+    monkeypatch.delitem(TRAINED, "fasterrcnn_resnet50_fpn")
+    own = file.rename(tmp_path / "mine.pth")
+    first = load("faster-rcnn-fpn", weights=own)
+    assert not requests and first.config["source"]["file"] == "mine.pth"
+    own.rename(file)
+    assert same(first, load("tiny", weights="coco")) and same(first, load("coco:faster-rcnn-fpn"))
+    assert requests == ["/tiny.pth"]
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(picture()).save("one.png")
+    (tmp_path / "faster-rcnn-fpn").mkdir()
+    (tmp_path / "faster-rcnn-fpn" / "run.json").write_text("not of this model")
+    words = ["faster-rcnn-fpn", "--weights", "coco", "--threads", "1"]
+    assert main(["predict", *words, "one.png", "--conf", "0.01"]) == 0
+    found = json.loads(Path("predictions", "predictions.json").read_text())
+    assert found["weights"] == "coco" and found["images"][0]["detections"]
+    assert Path("predictions", "one.png").is_file()
+    write_dataset({"test": SPLIT}, tmp_path / "data", "coco")
+    assert main(["evaluate", *words, "--data", "data"]) == 0
+    assert main(["evaluate", *words]) == 2
+    assert [one.name for one in (tmp_path / "faster-rcnn-fpn").iterdir()] == ["run.json"]
 
 
 def test_evaluation_asks_only_for_the_classes_of_the_data(
@@ -162,21 +188,30 @@ def refused(call: Any, kind: type[NeocogError], *words: str) -> None:
 
 def test_what_is_refused_is_one_line(requests: list[str], file: Path, tmp_path: Path) -> None:
     refused(lambda: load("coco:tiyn"), UsageError, "'tiyn'", "did you mean 'tiny'?")
-    refused(lambda: read_detector("tiyn", file), UsageError, "did you mean 'tiny'?")
-    refused(lambda: convert_detector(NAME, file, tmp_path), UsageError, "exists already")
+    refused(lambda: read_model("tiyn", file), UsageError, "did you mean 'tiny'?")
+    refused(lambda: convert_model(NAME, file, tmp_path), UsageError, "exists already")
+    refused(lambda: load("tiny", weights="imagenet"), UsageError, "unknown published model 'tiny'")
+    refused(
+        lambda: load("faster-rcnn", weights="coco"),
+        UsageError,
+        "no coco weights are published for 'faster-rcnn': there are for ",
+        "faster-rcnn-fpn",
+    )
+    refused(lambda: load("tiny", weights="cocoo"), UsageError, "'cocoo': did you mean 'coco'?", "give a file")
+    refused(lambda: load("tiny", weights="no/such.pth"), CheckpointError, "no/such.pth: no such file")
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
-    refused(lambda: read_detector(NAME, tmp_path / "other.pth"), CheckpointError, "not a tiny one")
+    refused(lambda: read_model(NAME, tmp_path / "other.pth"), CheckpointError, "not a tiny one")
     state = torch.load(file, weights_only=True)
     name = "their.head.logits.weight"
     for wrong in (torch.zeros(2, 2), torch.full_like(state[name], torch.nan)):
         torch.save(state | {name: wrong}, tmp_path / "wrong.pth")
-        refused(lambda: read_detector(NAME, tmp_path / "wrong.pth"), CheckpointError, "'head.logits.weight'")
+        refused(lambda: read_model(NAME, tmp_path / "wrong.pth"), CheckpointError, "'head.logits.weight'")
     assert main(["convert-weights", str(file), str(tmp_path / "new"), "--as", NAME, "--key", "x"]) == 2
     assert not (tmp_path / "new").exists()
 
 
 def test_the_table_states_what_the_files_are() -> None:
-    for name, entry in DETECTORS.items():
+    for name, entry in TRAINED.items():
         assert entry.file.file.startswith(name) and entry.file.file.endswith(f"-{entry.file.sha256}.pth")
         assert entry.file.url.startswith("https://download.pytorch.org/models/")
         assert entry.model in MODELS and entry.backbone in MODELS[entry.model].backbones

@@ -1,6 +1,6 @@
-"""Trained detectors that others published, as models of ours: fetched when they are named, or from a file.
+"""Trained models that others published, as models of ours: fetched when they are named, or from a file.
 
-`coco:NAME` stands for a run wherever a model is loaded. One entry of DETECTORS adds one.
+`coco:NAME` stands for a run wherever a model is loaded. One entry of TRAINED adds one.
 """
 
 from __future__ import annotations
@@ -14,16 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from neocog.backbones.weights import Progress, PublishedWeights, fetch, read_weights
+from neocog.backbones.weights import WORDS, Progress, PublishedWeights, fetch, read_weights
 from neocog.convert import WEIGHTS as CONVERTED
 from neocog.errors import CheckpointError, UsageError
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
 from neocog.models.torchvision_ssd import ssd300_from_torchvision
+from neocog.ops.names import unknown
 from neocog.version import __version__
 from neocog.weights import check_weights, first_not_finite, open_file, save_model
-from neocog.zoo import MODELS, create, known
-
-PREFIX = "coco:"
+from neocog.zoo import MODELS, create
 
 _NAMES = (
     "person,bicycle,car,motorcycle,airplane,bus,train,truck,boat,traffic light,fire hydrant,,stop sign,"
@@ -40,10 +39,11 @@ COCO_CLASSES = tuple(name or f"unused {number}" for number, name in enumerate(_N
 
 
 @dataclass(frozen=True)
-class PublishedDetector:
-    """A file that holds a trained detector, and what it is in this library."""
+class PublishedModel:
+    """A file that holds a trained model, and what it is in this library."""
 
     file: PublishedWeights
+    data: str  # what it learnt from: one of WORDS
     model: str
     backbone: str
     size: tuple[int, int]  # (height, width) that pictures are fitted into, as the options say
@@ -53,23 +53,21 @@ class PublishedDetector:
     classes: tuple[str, ...] = COCO_CLASSES
 
 
-DETECTORS: dict[str, PublishedDetector] = {
-    "fasterrcnn_resnet50_fpn": PublishedDetector(
-        PublishedWeights(
-            "https://download.pytorch.org/models/fasterrcnn_resnet50_fpn_coco-258fb6c6.pth",
-            "258fb6c6",
-            159.743,
-        ),
+_TORCHVISION = "https://download.pytorch.org/models/"
+
+TRAINED: dict[str, PublishedModel] = {
+    "fasterrcnn_resnet50_fpn": PublishedModel(
+        PublishedWeights(_TORCHVISION + "fasterrcnn_resnet50_fpn_coco-258fb6c6.pth", "258fb6c6", 159.743),
+        "coco",
         "faster-rcnn-fpn",
         "resnet50",
         (800, 1333),
         fasterrcnn_from_torchvision,
         "torchvision's fasterrcnn_resnet50_fpn, COCO_V1, trained on COCO train2017",
     ),
-    "ssd300_vgg16": PublishedDetector(
-        PublishedWeights(
-            "https://download.pytorch.org/models/ssd300_vgg16_coco-b556d3b4.pth", "b556d3b4", 135.988
-        ),
+    "ssd300_vgg16": PublishedModel(
+        PublishedWeights(_TORCHVISION + "ssd300_vgg16_coco-b556d3b4.pth", "b556d3b4", 135.988),
+        "coco",
         "ssd",
         "vgg16",
         (300, 300),
@@ -80,25 +78,50 @@ DETECTORS: dict[str, PublishedDetector] = {
 """By the names that their authors gave them."""
 
 
-def fetch_detector(
-    reference: str, progress: Progress | None = None
+def split_reference(reference: str) -> tuple[str, str] | None:
+    """("ssd300_vgg16", "coco") of `coco:ssd300_vgg16`; None for what names no published model."""
+    data, colon, name = reference.partition(":")
+    return (name, data) if colon and data in WORDS else None
+
+
+def published_name(name: str, data: str | None = None) -> str:
+    """The key in TRAINED of the model `name`, which may be this library's: "ssd" is "ssd300_vgg16".
+
+    Only of what learnt from `data`, if that is given. Raises UsageError that says what there is.
+    """
+    entries = {key: entry for key, entry in TRAINED.items() if data in (None, entry.data)}
+    for key, entry in entries.items():
+        if name in (key, entry.model):
+            return key
+    models = list(dict.fromkeys(entry.model for entry in entries.values()))
+    if name in MODELS:
+        trained = f"{data} weights" if data else "weights"
+        raise UsageError(f"no {trained} are published for '{name}': there are for {', '.join(models)}")
+    raise UsageError(unknown(name, [*models, *entries], "published model"))
+
+
+def published_model(
+    name: str, weights: str | Path, progress: Progress | None = None
 ) -> tuple[dict[str, Any], dict[str, Tensor], Path]:
-    """Config and weights of `coco:NAME`, and the file they are from, which is downloaded only once.
+    """Config and weights of a published model, and the file they are from.
 
-    Raises UsageError for an unknown name, CheckpointError if it cannot be fetched or read, DiskError.
+    `weights` is what it learnt from, one of WORDS (the file is then downloaded, once), or its file. Raises
+    UsageError for an unknown name, CheckpointError if it cannot be fetched or read, DiskError.
     """
-    name = known(reference.removeprefix(PREFIX), DETECTORS, "published detector")
-    path = fetch(DETECTORS[name].file, progress)
-    return *read_detector(name, path), path
+    data = str(weights) if weights in WORDS else None
+    key = published_name(name, data)
+    path = Path(weights) if data is None else fetch(TRAINED[key].file, progress)
+    return *read_model(key, path), path
 
 
-def read_detector(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """What `config.json` and `model.safetensors` of a model folder would hold, from the file of a detector.
+def read_model(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `config.json` and `model.safetensors` of a model folder would hold, from a published file.
 
-    Raises UsageError for an unknown name, CheckpointError for a file that is missing, damaged, not finite or
-    of another network.
+    `name` is as for `published_name`. Raises UsageError for an unknown one, CheckpointError for a file that
+    is missing, damaged, not finite or of another network.
     """
-    entry = DETECTORS[known(name, DETECTORS, "published detector")]
+    key = published_name(name)
+    entry = TRAINED[key]
     try:
         options, weights = entry.convert(read_weights(path))
     except ValueError as error:
@@ -116,7 +139,7 @@ def read_detector(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tens
         "size": list(entry.size),
         "options": asdict(options),
         "neocog": __version__,
-        "source": {"as": name, "file": path.name, "sha256": _digest(path)},
+        "source": {"as": key, "file": path.name, "sha256": _digest(path)},
     }
     return config, weights
 
@@ -126,21 +149,21 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def convert_detector(name: str, source: Path, folder: Path) -> int:
-    """Write the model folder of a detector from its file; the number of its tensors.
+def convert_model(name: str, source: Path, folder: Path) -> int:
+    """Write the model folder of a published model from its file; the number of its tensors.
 
-    Raises as `read_detector`, UsageError for a folder in use, DiskError.
+    Raises as `read_model`, UsageError for a folder in use, DiskError.
     """
     if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
         raise UsageError(f"{folder}: exists already; give a new or an empty folder")
-    config, weights = read_detector(name, source)
+    config, weights = read_model(name, source)
     save_model(folder, config, weights, _card(config))
     return len(weights)
 
 
 def _card(config: Mapping[str, Any]) -> str:
     source = config["source"]
-    entry = DETECTORS[source["as"]]
+    entry = TRAINED[source["as"]]
     used = [one for one in entry.classes if not one.startswith("unused ")]
     return "\n".join(
         [

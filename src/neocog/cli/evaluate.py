@@ -19,7 +19,8 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import IgnoreLabelOption, StrictOption, TestSetOption, WorkersOption
+from neocog.cli.training import IgnoreLabelOption, PublishedOption, StrictOption, TestSetOption, WorkersOption
+from neocog.errors import UsageError
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
@@ -29,13 +30,17 @@ EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
     ] = None,
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="Which split to measure on.")
     ] = "test",
+    weights: PublishedOption = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures at a time.")] = 1,
     workers: WorkersOption = 0,
     threads: ThreadsOption = None,
@@ -59,9 +64,12 @@ def evaluate(
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
         told = show_download(output(json, peers.first))
-        predictor = load(run, peers.device, precision, change, told)
+        predictor = load(run, peers.device, precision, change, told, weights)
+        folder = run if weights is None and (run / "run.json").exists() else None
+        if data is None and folder is None:
+            raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         _evaluate(
-            run,
+            folder,
             predictor,
             data,
             split,
@@ -77,7 +85,7 @@ def evaluate(
 
 
 def _evaluate(
-    run: Path,
+    folder: Path | None,
     predictor: Predictor,
     data: str | None,
     split: str,
@@ -91,21 +99,18 @@ def _evaluate(
     main: str | None,
     keep: bool,
 ) -> None:
-    """`keep`: whether the numbers are those of the run as it is, and belong in its folder."""
+    """`folder`: of the run; None for a model without one. `keep`: whether the numbers are those of the run as
+    it is, and belong in its folder."""
     from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.propose import find_all, with_proposals
     from neocog.types import Task
 
-    description = run / "run.json"
-    if data is None and not description.exists():
-        raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-    stored = _data_of(description) if description.exists() else {}
+    stored = {} if folder is None else _data_of(folder / "run.json")
     opened = open_data(
         data or stored["data"],
         split,
@@ -122,7 +127,7 @@ def _evaluate(
     print_data(opened, file)
     if len(predictor.classes) < known:
         print(f"  of the model's {known} classes only these {len(predictor.classes)} count", file=file)
-    kept = run / "proposals" if description.exists() else None  # where training kept them
+    kept = None if folder is None else folder / "proposals"  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
@@ -132,8 +137,8 @@ def _evaluate(
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
     write_json(evaluation.to_dict(), json)
-    if keep and description.exists():
-        write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if keep and folder is not None:
+        write_atomic(folder / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
 
 
 def _data_of(description: Path) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import OutOption, OverwriteOption, StrictOption
+from neocog.cli.training import OutOption, OverwriteOption, PublishedOption, StrictOption
 from neocog.errors import DataError
 from neocog.files import disk_errors, make_folder, write_atomic
 
@@ -44,9 +44,13 @@ EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found -
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
-    out: OutOption,
+    out: OutOption = Path("predictions"),
+    weights: PublishedOption = None,
     conf: Annotated[
         float,
         typer.Option(
@@ -72,7 +76,7 @@ def predict(
         if peers.first:
             check_out(out, overwrite=overwrite, reads=[run, *sources])
         file = output(json, peers.first)
-        predictor = load(run, peers.device, precision, progress=show_download(file))
+        predictor = load(run, peers.device, precision, progress=show_download(file), weights=weights)
         paths = list(find_images(sources))
         results: list[dict[str, Any]] = []
         skipped: list[str] = []
@@ -94,7 +98,13 @@ def predict(
             return
         if not results:
             raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
-        document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
+        document = {
+            "model": str(run),
+            "weights": weights,
+            "conf": conf,
+            "images": results,
+            "skipped": skipped,
+        }
         write_atomic(out / "predictions.json", as_json(document))
         write_json(document, json)
         lost = f", {len(skipped)} skipped" if skipped else ""

@@ -106,6 +106,14 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="An option of the model, such as rpn.nms=0.6 (repeatable)."
     ),
 ]
+PublishedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="imagenet|coco|FILE",
+        help="RUN names a model, such as ssd: use its published weights, fetched once, or their FILE.",
+    ),
+]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write, exactly.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
