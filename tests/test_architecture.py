@@ -17,7 +17,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 LAYERS = [
     {"errors", "version"},
     {"types", "files", "precision", "convert_child", "optimizers"},
-    {"weights", "convert"},
+    {"weights", "convert", "cards"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},
@@ -42,6 +42,7 @@ LAYERS = [
 WITHIN_A_LAYER = {
     ("data", "transforms"),
     ("convert", "weights"),
+    ("cards", "weights"),
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "predictions"),

@@ -18,13 +18,21 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from neocog.backbones.weights import PublishedWeights
+from neocog.backbones.resnet import resnet18
+from neocog.backbones.weights import WORDS, PublishedWeights
 from neocog.cli import main
 from neocog.data.scenes import Scenes
 from neocog.data.write import write_dataset
 from neocog.errors import CheckpointError, NeocogError, UsageError
 from neocog.predict import Predictor, load
-from neocog.published import COCO_CLASSES, TRAINED, PublishedModel, convert_model, read_model
+from neocog.published import (
+    COCO_CLASSES,
+    IMAGENET_CLASSES,
+    TRAINED,
+    PublishedModel,
+    convert_model,
+    read_model,
+)
 from neocog.zoo import MODELS, create
 
 NAME = "tiny"
@@ -154,6 +162,21 @@ def test_a_models_name_and_a_word_or_a_file_stand_for_a_run(
     assert [one.name for one in (tmp_path / "faster-rcnn-fpn").iterdir()] == ["run.json"]
 
 
+def test_a_classifier_names_what_the_middle_of_a_picture_shows(tmp_path: Path) -> None:
+    """From a file without BatchNorm's counters, as those of 2017 are."""
+    torch.manual_seed(0)
+    state = {n: v for n, v in resnet18(1000).state_dict().items() if not n.endswith("num_batches_tracked")}
+    torch.save(state, tmp_path / "resnet18.pth")
+    predictor = load("resnet18", weights=tmp_path / "resnet18.pth")
+    assert predictor.classes == IMAGENET_CLASSES
+    assert predictor.prepare(picture(300, 500)).images.shape == (1, 3, 224, 224)
+    wide = picture(100, 300)
+    wide[:, :94], wide[:, 206:] = 0, 0  # what the middle leaves out
+    answers = [predictor.predict(one) for one in (picture(100, 300), wide)]
+    assert answers[0].name in IMAGENET_CLASSES
+    assert np.array_equal(answers[0].scores, answers[1].scores)
+
+
 def test_evaluation_asks_only_for_the_classes_of_the_data(
     requests: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,9 +235,18 @@ def test_what_is_refused_is_one_line(requests: list[str], file: Path, tmp_path: 
 
 def test_the_table_states_what_the_files_are() -> None:
     for name, entry in TRAINED.items():
-        assert entry.file.file.startswith(name) and entry.file.file.endswith(f"-{entry.file.sha256}.pth")
+        assert (
+            entry.file.file.startswith(name)
+            and entry.data in WORDS
+            and entry.file.file.endswith(f"-{entry.file.sha256}.pth")
+        )
         assert entry.file.url.startswith("https://download.pytorch.org/models/")
         assert entry.model in MODELS and entry.backbone in MODELS[entry.model].backbones
+
+
+def test_the_classes_of_imagenet_are_a_thousand_names() -> None:
+    assert len(set(IMAGENET_CLASSES)) == len(IMAGENET_CLASSES) == 1000
+    assert [IMAGENET_CLASSES[n] for n in (0, 281, 999)] == ["tench", "tabby", "toilet tissue"]
 
 
 def test_labels_are_coco_ids_less_one() -> None:

@@ -7,17 +7,29 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from neocog.backbones.weights import WORDS, Progress, PublishedWeights, fetch, read_weights
+from neocog.backbones.weights import (
+    OPTIONAL,
+    PUBLISHED,
+    WORDS,
+    Progress,
+    PublishedWeights,
+    fetch,
+    read_weights,
+)
+from neocog.cards import published_card
 from neocog.convert import WEIGHTS as CONVERTED
+from neocog.defaults import classifier_options
 from neocog.errors import CheckpointError, UsageError
+from neocog.models.classifier import classifier_from_torchvision
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.models.torchvision_fcn import fcn_from_torchvision
 from neocog.models.torchvision_ssd import ssd300_from_torchvision
 from neocog.ops.names import unknown
 from neocog.version import __version__
@@ -37,6 +49,17 @@ _NAMES = (
 COCO_CLASSES = tuple(name or f"unused {number}" for number, name in enumerate(_NAMES.split(","), 1))
 """A name for each category id from 1 to 90, so that label + 1 is the id; ten of them COCO never used."""
 
+VOC_CLASSES = (
+    *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train"),
+    "tvmonitor",
+)
+
+IMAGENET_CLASSES = tuple(
+    Path(__file__).with_name("imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
+)
+"""The thousand classes of ILSVRC 2012 in the order of their WordNet ids, a short and single name for each."""
+
 
 @dataclass(frozen=True)
 class PublishedModel:
@@ -51,6 +74,18 @@ class PublishedModel:
     """The file's tensors to options and weights; ValueError where they are of another network."""
     origin: str
     classes: tuple[str, ...] = COCO_CLASSES
+
+
+def _classifier(name: str) -> PublishedModel:
+    """Torchvision's classifier of that name, which sees the middle of a picture as in its own test."""
+
+    def convert(state: Mapping[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+        return replace(classifier_options(name, 224), centre=224 / 256), classifier_from_torchvision(state)
+
+    origin = f"torchvision's {name}, IMAGENET1K_V1, trained on ImageNet-1K"
+    return PublishedModel(
+        PUBLISHED[name], "imagenet", name, name, (224, 224), convert, origin, IMAGENET_CLASSES
+    )
 
 
 _TORCHVISION = "https://download.pytorch.org/models/"
@@ -74,6 +109,17 @@ TRAINED: dict[str, PublishedModel] = {
         ssd300_from_torchvision,
         "torchvision's ssd300_vgg16, COCO_V1, trained on COCO train2017",
     ),
+    "fcn_resnet50": PublishedModel(
+        PublishedWeights(_TORCHVISION + "fcn_resnet50_coco-1167a1af.pth", "1167a1af", 135.009),
+        "coco",
+        "fcn-dilated",
+        "resnet50",
+        (520, 2080),
+        fcn_from_torchvision,
+        "torchvision's fcn_resnet50, COCO_WITH_VOC_LABELS_V1, trained on COCO train2017 with VOC's classes",
+        VOC_CLASSES,
+    ),
+    **{name: _classifier(name) for name in PUBLISHED},
 }
 """By the names that their authors gave them."""
 
@@ -126,6 +172,7 @@ def read_model(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]
         options, weights = entry.convert(read_weights(path))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
+    _add_counters(weights)
     broken = first_not_finite(weights)
     if broken is not None:
         raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity; use another file")
@@ -142,6 +189,12 @@ def read_model(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]
         "source": {"as": key, "file": path.name, "sha256": _digest(path)},
     }
     return config, weights
+
+
+def _add_counters(weights: dict[str, Tensor]) -> None:
+    """Give each BatchNorm, in place, the counter that files older than PyTorch 0.4.1 do not have."""
+    for name in [name for name in weights if name.endswith(".running_var")]:
+        weights.setdefault(name.removesuffix(".running_var") + OPTIONAL, torch.tensor(0))
 
 
 def _digest(path: Path) -> str:
@@ -162,27 +215,6 @@ def convert_model(name: str, source: Path, folder: Path) -> int:
 
 
 def _card(config: Mapping[str, Any]) -> str:
-    source = config["source"]
-    entry = TRAINED[source["as"]]
+    entry = TRAINED[config["source"]["as"]]
     used = [one for one in entry.classes if not one.startswith("unused ")]
-    return "\n".join(
-        [
-            "---",
-            "library_name: neocog",
-            "pipeline_tag: object-detection",
-            "---",
-            "",
-            f"# {entry.model} on {entry.backbone}: {source['as']}",
-            "",
-            f"Converted by Neocog {__version__}, which did not train it, from `{source['file']}` "
-            f"(SHA-256 `{source['sha256']}`), read as {entry.origin}. The published file is "
-            f"`{entry.file.file}`, whose SHA-256 begins with `{entry.file.sha256}`.",
-            "",
-            f"Classes: {', '.join(used)}.",
-            "",
-            "Use: `neocog predict FOLDER photo.jpg --out DIR`, or `neocog.load(FOLDER).predict(image)`.",
-            "",
-            "The licence of the weights is their authors'.",
-            "",
-        ]
-    )
+    return published_card(config, entry.origin, entry.file.file, entry.file.sha256, used)
