@@ -34,7 +34,7 @@ LAYERS = [
     {"train", "plan", "course", "run", "run_folder"},
     {"compare"},
     {"run_figures"},
-    {"export"},
+    {"export", "hub"},
     {"cli", "lab"},
 ]
 """Imports go only towards the top of this list; what shares a line does not import each other, except for:"""

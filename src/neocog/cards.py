@@ -54,9 +54,8 @@ def model_card(
 ) -> str:
     """The card of a run, from its `run.json` and the `evaluation.json` of what was measured last, if any was.
 
-    `licence`: of the weights, an identifier of the hub or SPDX; without one the card says that none is
-    stated.
-    `datasets`: the hub's names of the data.
+    `licence`: of the weights, by the hub's name of it; without one the card states none. `datasets`: the
+    hub's names of the data.
     """
     options, data = run["options"], run["data"]
     title = f"{options['model']} on {options['backbone']}: {data['name']}"
@@ -70,7 +69,6 @@ def model_card(
         "" if evaluation is None else "\n".join(_measured(run, evaluation)),
         _used(run["task"]),
         "\n".join(["## Limits", "", *(f"- {one}" for one in _limits(run))]),
-        _licensed(licence),
     ]
     return front + "\n\n".join(section for section in sections if section) + "\n"
 
@@ -109,8 +107,24 @@ def front_matter(
         "datasets": list(datasets),
         "model-index": list(index),
     }
-    given = {name: value for name, value in fields.items() if value}
-    return f"---\n{yaml.safe_dump(given, sort_keys=False, allow_unicode=True)}---\n\n"
+    return _between_dashes({name: value for name, value in fields.items() if value}) + "\n"
+
+
+def with_licence(card: str, licence: str | None, datasets: Sequence[str] = ()) -> str:
+    """The same card that states this licence and these data, where they are given.
+
+    Raises ValueError or `yaml.YAMLError` where there is no YAML between dashes before its text.
+    """
+    empty, front, text = card.split("---\n", 2)
+    fields = yaml.safe_load(front)
+    if empty or not isinstance(fields, dict):
+        raise ValueError("no fields between dashes")
+    given = {"license": licence, "datasets": list(datasets)}
+    return _between_dashes(fields | {name: value for name, value in given.items() if value}) + text
+
+
+def _between_dashes(fields: Mapping[str, Any]) -> str:
+    return f"---\n{yaml.safe_dump(dict(fields), sort_keys=False, allow_unicode=True)}---\n"
 
 
 def _result(run: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
@@ -174,6 +188,7 @@ def _limits(run: Mapping[str, Any]) -> Iterator[str]:
     """What a user should know, from what the run knows of itself."""
     data, report = run["data"], run["data"].get("report") or {}
     yield "It knows these classes only, as they look in that data set; its scores are not calibrated."
+    yield "The licence of the training data may limit what the weights can be used for."
     if data["images"] < FEW:
         yield f"It learnt from few pictures: {data['images']}."
     lost = {kind: sum((report.get(kind) or {}).get("lost", {}).values()) for kind in ("files", "annotations")}
@@ -185,11 +200,6 @@ def _limits(run: Mapping[str, Any]) -> Iterator[str]:
     unseen = run["options"]["options"].get("unseen") or ()
     if unseen:
         yield f"It was never shown these classes, and knows them by vectors alone: {', '.join(unseen)}."
-
-
-def _licensed(licence: str | None) -> str:
-    stated = f"Licence of the weights: {licence}." if licence else "No licence of the weights is stated."
-    return f"{stated} That of the training data may limit what they can be used for."
 
 
 def _cell(text: str) -> str:

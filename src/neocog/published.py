@@ -27,6 +27,7 @@ from neocog.cards import published_card
 from neocog.convert import WEIGHTS as CONVERTED
 from neocog.defaults import classifier_options
 from neocog.errors import CheckpointError, UsageError
+from neocog.files import require_empty
 from neocog.models.classifier import classifier_from_torchvision
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
 from neocog.models.torchvision_fcn import fcn_from_torchvision
@@ -207,8 +208,7 @@ def convert_model(name: str, source: Path, folder: Path) -> int:
 
     Raises as `read_model`, UsageError for a folder in use, DiskError.
     """
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder}: exists already; give a new or an empty folder")
+    require_empty(folder)
     config, weights = read_model(name, source)
     save_model(folder, config, weights, _card(config))
     return len(weights)
