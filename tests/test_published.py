@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor
 
 from neocog.backbones.resnet import resnet18
@@ -41,10 +42,10 @@ CLASSES = ("unused 1", *reversed(SPLIT.classes), "unused 9")
 OPTIONS = replace(MODELS["faster-rcnn-fpn"].options("compact", 96), shorter=True)
 
 
-def renamed(state: Mapping[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
+def renamed(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if not all(name.startswith("their.") for name in state):
         raise ValueError("not a tiny one")
-    return OPTIONS, {name.removeprefix("their."): value for name, value in state.items()}
+    return {name.removeprefix("their."): value for name, value in state.items()}
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def requests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: Path) -> Ite
     url = f"http://127.0.0.1:{server.server_port}/{file.name}"
     published = PublishedWeights(url, digest, file.stat().st_size / 2**20)
     entry = PublishedModel(
-        published, "coco", "faster-rcnn-fpn", "compact", (64, 96), renamed, "a test", classes=CLASSES
+        published, "coco", "faster-rcnn-fpn", "compact", (64, 96), OPTIONS, renamed, "a test", classes=CLASSES
     )
     monkeypatch.setitem(TRAINED, NAME, entry)
     monkeypatch.setenv("NEOCOG_CACHE", str(tmp_path / "cache"))
@@ -160,6 +161,35 @@ def test_a_models_name_and_a_word_or_a_file_stand_for_a_run(
     assert main(["evaluate", *words, "--data", "data"]) == 0
     assert main(["evaluate", *words]) == 2
     assert [one.name for one in (tmp_path / "faster-rcnn-fpn").iterdir()] == ["run.json"]
+
+
+def test_training_starts_from_all_of_it_but_the_layers_of_classes(
+    requests: list[str],
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.delitem(TRAINED, "fasterrcnn_resnet50_fpn")
+    write_dataset({"train": SPLIT}, tmp_path / "data", "coco")
+    words = ["train", "faster-rcnn-fpn", "--weights", "coco", "--data", str(tmp_path / "data")]
+    words += ["--steps", "1", "--val-split", "none", "--threads", "1", "--workers", "0", "--lr", "1e-9"]
+    assert main([*words, "--set", "canonical=64", "--out", str(tmp_path / "run")]) == 0
+    assert "published weights but head.deltas, head.logits\n" in capsys.readouterr().out
+    options = json.loads((tmp_path / "run" / "run.json").read_text())["options"]
+    assert options["backbone"] == "compact" and options["size"] == [64, 96] and options["options"]["shorter"]
+    given = torch.load(file, weights_only=True)
+    trained = load_file(tmp_path / "run" / "model" / "model.safetensors")
+    for name, value in trained.items():
+        if not name.startswith("head."):  # which the step changes: its BatchNorm counts
+            torch.testing.assert_close(value, given[f"their.{name}"], rtol=0, atol=1e-4)
+    assert len(trained["head.logits.weight"]) == len(SPLIT.classes) + 1
+    out = ["--out", str(tmp_path / "other")]
+    assert main([*words, "--set", "channels=32", *out]) == 2
+    assert "does not fit" in capsys.readouterr().err
+    assert main([*words, "--backbone", "resnet18", *out]) == 2
+    assert main(["train", "yolo", *words[2:], *out]) == 2
+    assert "no coco weights are published for 'yolo'" in capsys.readouterr().err
 
 
 def test_a_classifier_names_what_the_middle_of_a_picture_shows(tmp_path: Path) -> None:

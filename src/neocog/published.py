@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from neocog.backbones.backbone import freeze_batchnorm
 from neocog.backbones.weights import (
     OPTIONAL,
     PUBLISHED,
@@ -28,10 +29,8 @@ from neocog.convert import WEIGHTS as CONVERTED
 from neocog.defaults import classifier_options
 from neocog.errors import CheckpointError, UsageError
 from neocog.files import require_empty
+from neocog.models import torchvision_faster_rcnn, torchvision_fcn, torchvision_ssd
 from neocog.models.classifier import classifier_from_torchvision
-from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
-from neocog.models.torchvision_fcn import fcn_from_torchvision
-from neocog.models.torchvision_ssd import ssd300_from_torchvision
 from neocog.ops.names import unknown
 from neocog.version import __version__
 from neocog.weights import check_weights, first_not_finite, open_file, save_model
@@ -71,21 +70,27 @@ class PublishedModel:
     model: str
     backbone: str
     size: tuple[int, int]  # (height, width) that pictures are fitted into, as the options say
-    convert: Callable[[Mapping[str, Tensor]], tuple[Any, dict[str, Tensor]]]
-    """The file's tensors to options and weights; ValueError where they are of another network."""
+    options: Any  # of the model
+    convert: Callable[[Mapping[str, Tensor]], dict[str, Tensor]]
+    """The file's tensors to the model's; ValueError where they are of another network."""
     origin: str
     classes: tuple[str, ...] = COCO_CLASSES
 
 
 def _classifier(name: str) -> PublishedModel:
     """Torchvision's classifier of that name, which sees the middle of a picture as in its own test."""
-
-    def convert(state: Mapping[str, Tensor]) -> tuple[Any, dict[str, Tensor]]:
-        return replace(classifier_options(name, 224), centre=224 / 256), classifier_from_torchvision(state)
-
+    options = replace(classifier_options(name, 224), centre=224 / 256)
     origin = f"torchvision's {name}, IMAGENET1K_V1, trained on ImageNet-1K"
     return PublishedModel(
-        PUBLISHED[name], "imagenet", name, name, (224, 224), convert, origin, IMAGENET_CLASSES
+        PUBLISHED[name],
+        "imagenet",
+        name,
+        name,
+        (224, 224),
+        options,
+        classifier_from_torchvision,
+        origin,
+        IMAGENET_CLASSES,
     )
 
 
@@ -98,7 +103,8 @@ TRAINED: dict[str, PublishedModel] = {
         "faster-rcnn-fpn",
         "resnet50",
         (800, 1333),
-        fasterrcnn_from_torchvision,
+        torchvision_faster_rcnn.OPTIONS,
+        lambda state: torchvision_faster_rcnn.fasterrcnn_from_torchvision(state)[1],
         "torchvision's fasterrcnn_resnet50_fpn, COCO_V1, trained on COCO train2017",
     ),
     "ssd300_vgg16": PublishedModel(
@@ -107,7 +113,8 @@ TRAINED: dict[str, PublishedModel] = {
         "ssd",
         "vgg16",
         (300, 300),
-        ssd300_from_torchvision,
+        torchvision_ssd.OPTIONS,
+        lambda state: torchvision_ssd.ssd300_from_torchvision(state)[1],
         "torchvision's ssd300_vgg16, COCO_V1, trained on COCO train2017",
     ),
     "fcn_resnet50": PublishedModel(
@@ -116,7 +123,8 @@ TRAINED: dict[str, PublishedModel] = {
         "fcn-dilated",
         "resnet50",
         (520, 2080),
-        fcn_from_torchvision,
+        torchvision_fcn.OPTIONS,
+        lambda state: torchvision_fcn.fcn_from_torchvision(state)[1],
         "torchvision's fcn_resnet50, COCO_WITH_VOC_LABELS_V1, trained on COCO train2017 with VOC's classes",
         VOC_CLASSES,
     ),
@@ -170,7 +178,7 @@ def read_model(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]
     key = published_name(name)
     entry = TRAINED[key]
     try:
-        options, weights = entry.convert(read_weights(path))
+        weights = entry.convert(read_weights(path))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     _add_counters(weights)
@@ -178,18 +186,37 @@ def read_model(name: str, path: Path) -> tuple[dict[str, Any], dict[str, Tensor]
     if broken is not None:
         raise CheckpointError(f"{path}: tensor {broken!r} holds NaN or infinity; use another file")
     with torch.device("meta"):
-        check_weights(create(entry.model, entry.classes, entry.backbone, options), weights, path)
+        check_weights(create(entry.model, entry.classes, entry.backbone, entry.options), weights, path)
     config = {
         "task": MODELS[entry.model].task.value,
         "model": entry.model,
         "backbone": entry.backbone,
         "classes": list(entry.classes),
         "size": list(entry.size),
-        "options": asdict(options),
+        "options": asdict(entry.options),
         "neocog": __version__,
         "source": {"as": key, "file": path.name, "sha256": _digest(path)},
     }
     return config, weights
+
+
+def start_from_published(name: str, model: nn.Module) -> list[str]:
+    """Give `model`, in place, what others published for its kind, trained on COCO, and freeze its BatchNorm.
+
+    What depends on the number of classes stays as it is where that differs: the names of those layers are
+    returned. Raises as `published_model`, and UsageError for a network of other options.
+    """
+    _, weights, path = published_model(name, "coco")
+    own = model.state_dict()
+    for key in own.keys() | weights.keys():
+        if key not in own or key not in weights or own[key].shape[1:] != weights[key].shape[1:]:
+            raise UsageError(
+                f"--weights coco: '{key}' does not fit {path}; give no --set that changes layers"
+            )
+    fitting = {key: value for key, value in weights.items() if own[key].shape == value.shape}
+    model.load_state_dict(fitting, strict=False)
+    freeze_batchnorm(model)
+    return sorted({key.rpartition(".")[0] for key in own.keys() - fitting.keys()})
 
 
 def _add_counters(weights: dict[str, Tensor]) -> None:
