@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from neocog.errors import DiskError
+from neocog.errors import DiskError, UsageError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -231,6 +231,12 @@ class JsonLines:
             if file.write(line) < len(line):
                 file.truncate(size)  # half a line would spoil the next one
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def require_empty(folder: Path) -> None:
+    """Raise UsageError unless a folder is new or empty."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UsageError(f"{folder}: exists already; give a new or an empty folder")
 
 
 def finite(value: Any) -> Any:

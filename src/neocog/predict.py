@@ -25,7 +25,7 @@ from neocog.fast import packed
 from neocog.fold import fold_batchnorm
 from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
-from neocog.published import PREFIX, fetch_detector
+from neocog.published import published_model, split_reference
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Answer, Batch, Detections, Frame, Sample, Task, blank_batch
 from neocog.weights import (
@@ -228,26 +228,29 @@ def load(
     precision: str = "f32",
     change: Callable[[Any], Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    weights: str | Path | None = None,
 ) -> Predictor:
-    """A trained model from a run folder, a model folder, or `coco:NAME`, a published detector.
+    """A trained model from a run folder, a model folder, or `coco:NAME`, a published model.
 
-    A published detector is fetched at its first use; `progress` is called with the bytes received and the
-    size of the file. `change`: the model's options -> other options, such as thresholds; weights must still
-    fit, and what they name, such as a file of label vectors, is read. Raises CheckpointError with one line,
-    UsageError for an unknown name.
+    With `weights`, `path` is the name of a model, such as "ssd", and they are what others published for it:
+    "imagenet", "coco", or their file. A published model is fetched at its first use; `progress` is called
+    with the bytes received and the size of the file. `change`: the model's options -> other options, such as
+    thresholds; weights must still fit, and what they name, such as a file of label vectors, is read. Raises
+    CheckpointError with one line, UsageError for an unknown name.
     """
-    if str(path).startswith(PREFIX):
-        config, weights, folder = fetch_detector(str(path), progress)
+    published = split_reference(str(path)) if weights is None else (str(path), weights)
+    if published is not None:
+        config, tensors, folder = published_model(*published, progress)
     else:
         folder = find_model(Path(path))
-        config, weights = load_model(folder)
+        config, tensors = load_model(folder)
     if change is not None:
         changed = change(_options(config, folder))
         entry, size = MODELS[config["model"]], (config["size"][0], config["size"][1])
         config |= {"options": entry.suit(changed, config["classes"], None, size)}
-    with _no_larger_than(sum(value.numel() for value in weights.values())):
+    with _no_larger_than(sum(value.numel() for value in tensors.values())):
         model = build(config, folder)
-    restore_weights(model, weights, folder / WEIGHTS)
+    restore_weights(model, tensors, folder / WEIGHTS)
     size = config["size"]
     return Predictor(model.to(device), config["classes"], (size[0], size[1]), config, precision)
 

@@ -30,6 +30,7 @@ from neocog.cli import (
     models,
     predict,
     proposals,
+    push,
     summary,
     train,
 )
@@ -75,6 +76,7 @@ app.command("lab", epilog=lab.EXAMPLE)(lab.lab)
 app.add_typer(data.app, name="data")
 app.command("proposals", epilog=proposals.EXAMPLE)(proposals.proposals)
 app.command("convert-weights", epilog=convert.EXAMPLE)(convert.convert_weights)
+app.command("push", epilog=push.EXAMPLE)(push.push)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 

@@ -20,7 +20,8 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import IgnoreLabelOption, StrictOption, TestSetOption, WorkersOption
+from neocog.cli.training import IgnoreLabelOption, PublishedOption, StrictOption, TestSetOption, WorkersOption
+from neocog.errors import UsageError
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
@@ -30,13 +31,17 @@ EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
     ] = None,
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="Which split to measure on.")
     ] = "test",
+    weights: PublishedOption = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures at a time.")] = 1,
     workers: WorkersOption = 0,
     threads: ThreadsOption = None,
@@ -62,9 +67,12 @@ def evaluate(
         file = output(json, peers.first)
         told = show_download(file)
         precision = peers.spread(settle_precision(precision, run, peers.device, file))
-        predictor = load(run, peers.device, precision, change, told)
+        predictor = load(run, peers.device, precision, change, told, weights)
+        folder = run if weights is None and (run / "run.json").exists() else None
+        if data is None and folder is None:
+            raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         _evaluate(
-            run,
+            folder,
             predictor,
             data,
             split,
@@ -80,7 +88,7 @@ def evaluate(
 
 
 def _evaluate(
-    run: Path,
+    folder: Path | None,
     predictor: Predictor,
     data: str | None,
     split: str,
@@ -94,21 +102,19 @@ def _evaluate(
     main: str | None,
     keep: bool,
 ) -> None:
-    """`keep`: whether the numbers are those of the run as it is, and belong in its folder."""
+    """`folder`: of the run; None for a model without one. `keep`: whether the numbers are those of the run as
+    it is, and belong in its folder."""
     from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.propose import find_all, with_proposals
     from neocog.run_data import RunData, read_run_data
     from neocog.types import Task
 
-    described = read_run_data(run)
-    if data is None and described is None:
-        raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
+    described = None if folder is None else read_run_data(folder)
     stored = described or RunData("", None, None, "largest")
     opened = open_data(
         data or stored.data,
@@ -126,7 +132,7 @@ def _evaluate(
     print_data(opened, file)
     if len(predictor.classes) < known:
         print(f"  of the model's {known} classes only these {len(predictor.classes)} count", file=file)
-    kept = run / "proposals" if described else None  # where training kept them
+    kept = None if folder is None else folder / "proposals"  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
@@ -136,5 +142,5 @@ def _evaluate(
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
     write_json(evaluation.to_dict(), json)
-    if keep and described:
-        write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
+    if keep and folder is not None:
+        write_atomic(folder / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")

@@ -26,7 +26,7 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
-from neocog.cli.training import OutOption, OverwriteOption, StrictOption
+from neocog.cli.training import OutOption, OverwriteOption, PublishedOption, StrictOption
 from neocog.errors import DataError
 from neocog.files import disk_errors, make_folder, write_atomic
 
@@ -45,9 +45,13 @@ EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found -
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     sources: Annotated[list[str], typer.Argument(metavar="SOURCE...", help="Images, folders or globs.")],
-    out: OutOption,
+    out: OutOption = Path("predictions"),
+    weights: PublishedOption = None,
     conf: Annotated[
         float,
         typer.Option(
@@ -74,7 +78,7 @@ def predict(
             check_out(out, overwrite=overwrite, reads=[run, *sources])
         file = output(json, peers.first)
         precision = peers.spread(settle_precision(precision, run, peers.device, file))
-        predictor = load(run, peers.device, precision, progress=show_download(file))
+        predictor = load(run, peers.device, precision, progress=show_download(file), weights=weights)
         paths = list(find_images(sources))
         results: list[dict[str, Any]] = []
         skipped: list[str] = []
@@ -96,7 +100,13 @@ def predict(
             return
         if not results:
             raise DataError(f"none of {len(paths)} images could be read; the first: {skipped[0]}")
-        document = {"model": str(run), "conf": conf, "images": results, "skipped": skipped}
+        document = {
+            "model": str(run),
+            "weights": weights,
+            "conf": conf,
+            "images": results,
+            "skipped": skipped,
+        }
         write_atomic(out / "predictions.json", as_json(document))
         write_json(document, json)
         lost = f", {len(skipped)} skipped" if skipped else ""

@@ -118,7 +118,7 @@ Table = tuple[Tensor, ...]
 
 
 def _best(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor, places: bool) -> Table:
-    """The largest value (R, ph, pw, C) of each bin of cells (B, H, W, C), and its first index into (B H W)."""
+    """The largest value (R, ph, pw, C) of each bin of cells (B, H, W, C), and its first place in (B H W)."""
     b, h, w = cells.shape[0], int(cells.shape[1]), int(cells.shape[2])  # a trace holds for one size of map
     tables = []
     tall: Table = (cells,)
