@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision import models
-from torchvision.models import detection
+from torchvision.models import detection, segmentation
 
 from neocog.backbones.backbone import IMAGENET_MEAN, IMAGENET_STD
 from neocog.models.classifier import classifier_from_torchvision
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
+from neocog.models.torchvision_fcn import fcn_from_torchvision
 from neocog.models.torchvision_ssd import ssd300_from_torchvision
 from neocog.zoo import MODELS, create, usual_side
 
@@ -80,6 +81,20 @@ def ssd300(image: Tensor) -> Pair:
     spread([*offsets], lambda: theirs([image[0]]), 1.0)
     options, weights = ssd300_from_torchvision(theirs.state_dict())
     ours = create("ssd", 90, "vgg16", options)
+    ours.load_state_dict(weights)
+    return theirs, ours
+
+
+def fcn(image: Tensor) -> Pair:
+    torch.manual_seed(1)
+    theirs = segmentation.fcn_resnet50(weights=None, weights_backbone=None, aux_loss=False)
+    seen = normalised(image)
+    settle(theirs, lambda: theirs(seen))
+    centre(theirs.classifier)
+    last = theirs.classifier[4]
+    spread([last], lambda: theirs(seen), 2.0)
+    options, weights = fcn_from_torchvision(theirs.state_dict())
+    ours = create("fcn-dilated", 21, "resnet50", options)
     ours.load_state_dict(weights)
     return theirs, ours
 
@@ -158,6 +173,7 @@ CASES = (
     Case("ResNet-50, 224 px", (224, 224), classifier("resnet50"), False),
     Case("VGG-16, 224 px", (224, 224), classifier("vgg16"), False),
     Case("SSD300", (300, 300), ssd300, True),
+    Case("FCN on ResNet-50, 320 x 480 px", (320, 480), fcn, False),
     Case("Faster R-CNN R50-FPN, 320 px", (320, 320), faster_rcnn(320), True),
     Case("Faster R-CNN R50-FPN, 800 px", (800, 800), faster_rcnn(800), True),
 )
