@@ -251,6 +251,7 @@ def test_what_is_refused_is_one_line(requests: list[str], file: Path, tmp_path: 
         "faster-rcnn-fpn",
     )
     refused(lambda: load("tiny", weights="cocoo"), UsageError, "'cocoo': did you mean 'coco'?", "give a file")
+    refused(lambda: load("ssd"), CheckpointError, "ssd: no such run; for a published model give weights")
     refused(lambda: load("tiny", weights="no/such.pth"), CheckpointError, "no/such.pth: no such file")
     torch.save({"other": torch.zeros(1)}, tmp_path / "other.pth")
     refused(lambda: read_model(NAME, tmp_path / "other.pth"), CheckpointError, "not a tiny one")

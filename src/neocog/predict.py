@@ -242,6 +242,8 @@ def load(
     if published is not None:
         config, tensors, folder = published_model(*published, progress)
     else:
+        if str(path) in MODELS and not Path(path).exists():
+            raise CheckpointError(f"{path}: no such run; for a published model give weights (imagenet, coco)")
         folder = find_model(Path(path))
         config, tensors = load_model(folder)
     if change is not None:

@@ -208,7 +208,7 @@ def start_from_published(name: str, model: nn.Module) -> list[str]:
     """
     _, weights, path = published_model(name, "coco")
     own = model.state_dict()
-    for key in own.keys() | weights.keys():
+    for key in sorted(own.keys() | weights.keys()):
         if key not in own or key not in weights or own[key].shape[1:] != weights[key].shape[1:]:
             raise UsageError(
                 f"--weights coco: '{key}' does not fit {path}; give no --set that changes layers"
