@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision", "convert_child", "optimizers"},
+    {"types", "files", "precision", "convert_child", "optimizers", "shards"},
     {"weights", "convert"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"zoo", "testing"},
     {
         *("pictures", "explain", "checkpoint", "distributed", "predict", "predictions", "propose"),
-        *("fold", "published"),
+        *("fold", "published", "stream"),
     },
     {"evaluate", "judging"},
     {"showing"},
@@ -45,7 +45,10 @@ WITHIN_A_LAYER = {
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "predictions"),
+    ("stream", "predict"),
+    ("stream", "predictions"),
     ("predictions", "pictures"),
+    ("shards", "files"),
     ("evaluate", "judging"),
     ("explain", "pictures"),
     ("plan", "train"),

@@ -96,7 +96,7 @@ def _join(rank: int, size: int, device: torch.device) -> tuple[Group, Any]:
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise DeviceError(f"process {rank} of {size} cannot meet the others ({reason})") from error
-    return Group(rank, size, device), own
+    return Group(rank, size, device, own), own
 
 
 class _Watch:
