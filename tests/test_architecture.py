@@ -32,7 +32,7 @@ LAYERS = [
     {"showing"},
     {"reports", "compare_report"},
     {"train", "plan", "course", "run", "run_folder"},
-    {"compare"},
+    {"compare", "trials"},
     {"run_figures"},
     {"export"},
     {"cli", "lab"},
@@ -60,6 +60,7 @@ WITHIN_A_LAYER = {
     ("run", "train"),
     ("run_folder", "plan"),
     ("run_folder", "train"),
+    ("compare", "trials"),
     ("cli", "lab"),
 }
 

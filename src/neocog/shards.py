@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from neocog.errors import DataError
-from neocog.files import disk_errors, json_line, write_pieces
+from neocog.files import disk_errors, json_line, reached, write_pieces
 
 FLUSH_SECONDS = 5.0
 """Between two flushes to the disk: a power cut costs so much work. A kill costs the line under way."""
@@ -59,6 +59,7 @@ class Shards:
     def append(self, number: int, record: Mapping[str, Any]) -> None:
         """Record something, for good against a kill. Raises DiskError."""
         line = json_line({"number": number, **record})
+        reached(f"before-record-{number}")
         with disk_errors(self._own), self._own.open("ab", buffering=0) as file:
             if file.write(line) < len(line):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -24,8 +24,8 @@ from neocog.cli.common import (
     use_threads,
     write_json_pieces,
 )
-from neocog.cli.signals import interrupts
-from neocog.cli.training import OutOption, OverwriteOption, StrictOption
+from neocog.cli.signals import Stop, interrupts
+from neocog.cli.training import OutOption, OverwriteOption, ResumeOption, StrictOption
 from neocog.errors import DataError, Interrupted, UsageError
 from neocog.files import write_atomic, write_pieces
 
@@ -38,15 +38,6 @@ MOST_STEM = 200
 """Bytes of a drawn picture's stem: a name has 255, and needs a number and a suffix."""
 
 EXAMPLE = "Example: neocog predict runs/first photos/ 'more/*.jpg' --out found --conf 0.5"
-
-
-class Stop:
-    """What signals are handed to: the pictures under way are finished, and no others begun."""
-
-    stopped = False
-
-    def stop(self) -> None:
-        self.stopped = True
 
 
 def predict(
@@ -72,9 +63,7 @@ def predict(
             "--workers", min=0, max=64, metavar="N", help="Threads that read pictures ahead (0: none)."
         ),
     ] = 1,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with what --out holds: no picture is done twice.")
-    ] = False,
+    resume: ResumeOption = False,
     overwrite: OverwriteOption = False,
     strict: StrictOption = False,
     threads: ThreadsOption = None,

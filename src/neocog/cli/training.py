@@ -108,6 +108,9 @@ SetOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write, exactly.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what --out holds: nothing is done twice.")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
 
 

@@ -5,6 +5,7 @@ All of them must call the methods of `Peers` in the same order. Those of a proce
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -65,6 +66,9 @@ class Peers:
         """The numbers below `count`, each in one of the processes: whoever is free takes the next."""
         return iter(range(count))
 
+    def wait_for_all(self) -> None:
+        """Return when all processes have come here. Others may take their time, unlike for a meeting."""
+
     def clock(self, seconds: float) -> float:
         """What the first process measured: budgets of time need one clock."""
         return seconds
@@ -98,7 +102,7 @@ class Group(Peers):
         """`store`: where all of them can count, for `deal`."""
         super().__init__(device)
         self.rank, self.size = rank, size
-        self._store, self._deals = store, 0
+        self._store, self._deals, self._waits = store, 0, 0
         self.idle = False  # nothing of this step's batch is here: this process only keeps the others company
         self._known_faults = 0
 
@@ -128,12 +132,20 @@ class Group(Peers):
 
     def deal(self, count: int) -> Iterator[int]:
         self._deals += 1
-        while (number := self._taken(f"deal/{self._deals}") - 1) < count:
+        while (number := self._count(f"deal/{self._deals}", 1) - 1) < count:
             yield number
 
-    def _taken(self, key: str) -> int:
+    def wait_for_all(self) -> None:
+        self._waits += 1
+        came = self._count(f"wait/{self._waits}", 1)
+        while came < self.size:
+            time.sleep(0.1)
+            came = self._count(f"wait/{self._waits}", 0)
+
+    def _count(self, key: str, more: int) -> int:
+        """What all processes have counted under this key, with so many more."""
         with _meeting():
-            return int(self._store.add(key, 1))
+            return int(self._store.add(key, more))
 
     def clock(self, seconds: float) -> float:
         value = torch.tensor(seconds, dtype=torch.float64)
