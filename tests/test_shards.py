@@ -57,7 +57,7 @@ def test_what_a_power_cut_left_in_the_middle_is_done_again(tmp_path: Path) -> No
         shards.append(number, {"name": "x" * 50})
     path = tmp_path / "found.jsonl"
     data = bytearray(path.read_bytes())
-    data[150:170] = bytes(20)  # a page that never reached the disk
+    data[160:180] = bytes(20)  # a page that never reached the disk
     path.write_bytes(bytes(data))
     assert shards.take_up() == [2, 3]
 

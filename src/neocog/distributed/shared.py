@@ -17,11 +17,11 @@ def require_shared(folder: Path, peers: Peers) -> None:
     """
     if peers.size == 1:
         return
-    mark = folder / f".shared.{os.urandom(4).hex()}.tmp"
+    name = f".shared.{os.urandom(4).hex()}.tmp"
     if peers.first:
-        with disk_errors(mark):
-            mark.touch()
-    mark = peers.spread(mark)
+        with disk_errors(folder / name):
+            (folder / name).touch()
+    mark = folder / peers.spread(name)
     seen = peers.gather(mark.exists())
     if peers.first:
         mark.unlink()
