@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision", "convert_child", "optimizers"},
+    {"types", "files", "precision", "convert_child", "optimizers", "shards"},
     {"weights", "convert", "cards"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
@@ -26,13 +26,13 @@ LAYERS = [
     {"zoo", "testing"},
     {
         *("pictures", "explain", "checkpoint", "distributed", "predict", "predictions", "propose"),
-        *("fold", "fast", "packed", "published", "run_data"),
+        *("fold", "fast", "packed", "published", "run_data", "stream"),
     },
     {"evaluate", "judging"},
     {"showing", "bf16_check"},
     {"reports", "compare_report"},
     {"train", "plan", "course", "run", "run_folder"},
-    {"compare"},
+    {"compare", "trials"},
     {"run_figures"},
     {"export", "hub"},
     {"cli", "lab"},
@@ -48,7 +48,10 @@ WITHIN_A_LAYER = {
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "predictions"),
+    ("stream", "predict"),
+    ("stream", "predictions"),
     ("predictions", "pictures"),
+    ("shards", "files"),
     ("evaluate", "judging"),
     ("explain", "pictures"),
     ("plan", "train"),
@@ -60,6 +63,7 @@ WITHIN_A_LAYER = {
     ("run", "train"),
     ("run_folder", "plan"),
     ("run_folder", "train"),
+    ("compare", "trials"),
     ("cli", "lab"),
 }
 

@@ -52,6 +52,14 @@ def write_atomic(path: Path, data: bytes | str) -> None:
         _write_new(temporary, data.encode() if isinstance(data, str) else data)
 
 
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """As `write_atomic`, of a file too large to be held: its bytes come one piece after another."""
+    with _in_place_of(path) as temporary, temporary.open("xb") as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 def write_again(path: Path, data: bytes) -> None:
     """Write a file that can be made again: in one step, but neither flushed nor insisted on."""
     temporary = _temporary(path)
@@ -246,6 +254,15 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """One JSON object as a line in UTF-8.
+
+    What is not a finite number becomes null. Bytes of a file's name that are no UTF-8 become JSON escapes.
+    """
+    text = json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def _step_of(line: bytes) -> float:

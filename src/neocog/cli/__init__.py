@@ -101,6 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold anything
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for torch: steps a sixth shorter
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or a lost process is told of in thirty lines
     words, debug = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
         code = app(words or ["--help"], prog_name="neocog", standalone_mode=False)

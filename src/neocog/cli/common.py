@@ -55,7 +55,10 @@ PredictPrecisionOption = Annotated[
     ),
 ]
 
-_OURS = ("run.json", "compare.json", "predictions.json", "explanation.json", "proposals.jsonl")
+_OURS = (
+    *("run.json", "compare.json", "predictions.json", "predict.json", "explanation.json"),
+    "proposals.jsonl",
+)
 
 
 def use_threads(threads: int | None) -> None:
@@ -126,13 +129,18 @@ def write_json(value: Any, target: str | None) -> None:
 
     Raises UsageError when the file cannot be written, DiskError when there is no room.
     """
-    if target is None:
-        return
+    if target is not None:
+        write_json_pieces([as_json(value)], target)
+
+
+def write_json_pieces(pieces: Iterable[bytes], target: str) -> None:
+    """As `write_json`, of a document too large to be held: whole lines come one piece after another."""
     if target == "-":
-        sys.stdout.write(as_json(value).decode())
+        sys.stdout.writelines(piece.decode() for piece in pieces)
         return
     try:
-        Path(target).write_bytes(as_json(value))
+        with Path(target).open("wb") as file:
+            file.writelines(pieces)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskError(f"--json {target}: {error.strerror}; free some space") from error

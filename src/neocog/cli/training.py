@@ -120,6 +120,9 @@ PublishedOption = Annotated[
 ]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write, exactly.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what --out holds: nothing is done twice.")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
 
 

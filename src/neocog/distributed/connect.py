@@ -52,12 +52,6 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
     dist.destroy_process_group()
 
 
-def require_alone(verb: str) -> None:
-    """Raise UsageError if torchrun started several processes: this verb would do the same in each."""
-    if os.environ.get("WORLD_SIZE", "") not in ("", "1"):
-        raise UsageError(f"{verb} works in one process: start it without torchrun")
-
-
 def _place() -> tuple[int, int]:
     """The number of this process and how many there are, as torchrun says. Raises UsageError."""
     if os.environ.get("WORLD_SIZE", "") in ("", "1"):
@@ -96,7 +90,7 @@ def _join(rank: int, size: int, device: torch.device) -> tuple[Group, Any]:
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise DeviceError(f"process {rank} of {size} cannot meet the others ({reason})") from error
-    return Group(rank, size, device), own
+    return Group(rank, size, device, own), own
 
 
 class _Watch:
