@@ -227,4 +227,4 @@ def _predictors(channels: list[int], counts: list[int], values: int, kernels: li
 def _read(maps: list[Tensor], layers: Any, width: int) -> Tensor:
     """What a convolution makes of each map (B, C, h, w), box by box: (B, A, width) float32."""
     parts = [layer(one).permute(0, 2, 3, 1) for one, layer in zip(maps, layers, strict=True)]
-    return torch.cat([part.reshape(len(part), -1, width).float() for part in parts], dim=1)
+    return torch.cat([part.reshape(part.shape[0], -1, width).float() for part in parts], dim=1)
