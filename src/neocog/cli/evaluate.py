@@ -105,7 +105,7 @@ def _evaluate(
     description = run / "run.json"
     if data is None and not description.exists():
         raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-    stored = _data_of(description) if description.exists() else {}
+    stored = data_of(description) if description.exists() else {}
     opened = open_data(
         data or stored["data"],
         split,
@@ -136,7 +136,7 @@ def _evaluate(
         write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
 
 
-def _data_of(description: Path) -> dict[str, Any]:
+def data_of(description: Path) -> dict[str, Any]:
     """The data set that a `run.json` names, and how it is read."""
     from neocog.errors import CheckpointError
 

@@ -95,7 +95,7 @@ class OneStage(nn.Module):
         model: Any = self.model
         output = model(batch)
         scores = output.logits.softmax(dim=2)[..., :-1]
-        reported = (scores > model.options.score) & model._usable(output.boxes, batch)[..., None]
+        reported = (scores > model.options.score) & model.usable(output.boxes, batch)[..., None]
         scores = torch.where(reported, scores, ABSENT)
         found, places = best(scores.transpose(1, 2), model.options.candidates)  # (B, K, N)
         decoded = model.coder.decode(output.deltas, output.boxes)

@@ -21,6 +21,7 @@ ABSENT = -1.0
 LEAST = -0.5
 """Scores above it are of something: between ABSENT and 0."""
 
+
 @torch.library.custom_op(
     "neocog::kept", mutates_args=(), schema="(Tensor boxes, Tensor scores, float iou) -> Tensor"
 )

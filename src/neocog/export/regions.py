@@ -134,7 +134,8 @@ class PositionSensitive:
         bins = (model.options.bins, model.options.bins)
         pool = ps_roi_align_torch if model.options.align else ps_roi_pool_torch
         logits, deltas = (
-            pool(maps, regions.boxes, regions.images, bins, 1 / model.stride).mean(dim=(2, 3)) for maps in seen
+            pool(maps, regions.boxes, regions.images, bins, 1 / model.stride).mean(dim=(2, 3))
+            for maps in seen
         )
         return logits.softmax(dim=1)[:, :-1], deltas
 
@@ -151,7 +152,7 @@ class Pyramid:
         pyramid = model.pyramid([features.maps[name] for name in model.options.maps])
         size = (batch.images.shape[2], batch.images.shape[3])
         maps = [
-            (model.rpn._anchors(place, one, size), *model.rpn.shared.score(one))
+            (model.rpn.anchors(place, one, size), *model.rpn.shared.score(one))
             for place, one in enumerate(pyramid)
         ]
         return pyramid, *propose(model.rpn.shared, maps, batch.limits)

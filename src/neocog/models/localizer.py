@@ -138,4 +138,6 @@ def main_objects(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 def _sides(batch: Batch) -> Tensor:
     """Width, height, width, height (4,) of what the network sees, padding included."""
     height, width = batch.images.shape[-2:]
-    return batch.images.new_tensor([width, height, width, height], dtype=torch.float32)
+    sides = (width, height, width, height)
+    # One by one: a list of them would be constant in an export.
+    return torch.stack([batch.images.new_full((), side, dtype=torch.float32) for side in sides])

@@ -127,7 +127,7 @@ def corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> 
     if samples:
         grid, first, most = torch.full_like(size, samples), torch.zeros_like(left), samples
     else:
-        grid = size.ceil().nan_to_num(0).clamp(0, MOST_SAMPLES)
+        grid = size.ceil().nan_to_num(0).clamp(min=0).clamp(max=MOST_SAMPLES)
         # Samples lie at least half a cell apart, so of a huge box only those about the map are visited.
         first = ((-2 - left) * grid / size).floor().nan_to_num(0, 0, 0).clamp(min=0)
         if is_traced():  # without values: no region that lies in the map has a larger bin
@@ -137,7 +137,7 @@ def corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> 
     k = first + torch.arange(most, device=start.device, dtype=start.dtype)[:, None, None]  # (S, R, bins)
     at = left + (k + 0.5) * size / grid
     seen = (k < grid) & (at >= -1) & (at <= limit)
-    at = at.nan_to_num(0).clamp(0, limit - 1)
+    at = at.nan_to_num(0).clamp(min=0).clamp(max=limit - 1)
     low = at.floor()
     share = seen / grid.clamp(min=1)
     cells = torch.cat([low, (low + 1).clamp(max=limit - 1)]).long()
