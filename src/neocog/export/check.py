@@ -22,7 +22,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from neocog.data.packing import collate
 from neocog.errors import CheckpointError
 from neocog.export.reader import Exported
 from neocog.ops.boxes import iou
@@ -60,15 +59,29 @@ class Comparison:
         heights, widths = zip(*sorted(self.sizes), strict=True)
         sides = f"{min(widths)} to {max(widths)} x {min(heights)} to {max(heights)} px"
         seen = f"{self.pictures} pictures of {sides}, in batches of {' and '.join(map(str, self.batches))}"
-        scores = f"scores to {self.score:.1g}"
+        scores, boxes = f"scores to {self.score:.1g}", f"IoU >= {self.overlap:.5f}"
         if self.task is Task.DETECT:
-            told = f"{self.found} detections, {self.empty} pictures with none, IoU >= {self.overlap:.5f}, {scores}"
+            told = f"{self.found} detections, {self.empty} pictures with none, {boxes}, {scores}"
         elif self.task is Task.SEGMENT:
             told = f"masks to {self.pixels:.2%} of a picture's pixels, {scores}"
         else:
-            told = f"IoU >= {self.overlap:.5f}, {scores}" if self.task is Task.LOCALIZE else scores
+            told = f"{boxes}, {scores}" if self.task is Task.LOCALIZE else scores
         aside = f"; {len(self.undecided)} undecided by rounding" if self.undecided else ""
         return f"the same answers as the model's: {seen}: {told}{aside}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, ready for JSON."""
+        return {
+            "pictures": self.pictures,
+            "sizes": sorted(self.sizes),
+            "batches": list(self.batches),
+            "detections": self.found if self.task is Task.DETECT else None,
+            "empty": self.empty if self.task is Task.DETECT else None,
+            "undecided": self.undecided,
+            "largest_score_difference": self.score,
+            "least_iou": self.overlap if self.task in (Task.DETECT, Task.LOCALIZE) else None,
+            "largest_mask_difference": self.pixels if self.task is Task.SEGMENT else None,
+        }
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""A trained model written as a file for another runtime, and compared with itself before the file is there."""
+"""A trained model written as a file for another runtime, which is compared with it before it is there."""
 
 from __future__ import annotations
 

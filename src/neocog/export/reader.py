@@ -96,7 +96,7 @@ class OpenVinoSession:
 
 
 class Exported:
-    """An exported model. It answers as the `Predictor` that it was exported from, and can be evaluated as one.
+    """An exported model. It answers as the `Predictor` that it comes from, and can be evaluated as one.
 
     Reads `.onnx` with ONNX Runtime and `.xml` with OpenVINO, on `threads` of the CPU.
     """
