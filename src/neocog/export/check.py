@@ -221,13 +221,11 @@ def _detections(ours: Detections, theirs: Detections, seen: Comparison) -> str:
             label, score = int(ours.labels[row]), float(ours.scores[row])
             of_class = theirs.labels == label
             near = float(torch.where(of_class, overlaps[row], 0.0).max())
-            return (
-                f"no detection like the model's of class {label}, score {score:.4f} (nearest IoU {near:.4f})"
-            )
+            return f"none like the model's of class {label}, score {score:.4f} (nearest: IoU {near:.4f})"
         partner = fits[shifts[row, fits].argmin()]
         free[partner] = False
         worst_score = max(worst_score, float(apart[row, partner]))
-        if shifts[row, partner] > MOST_SHIFT:
+        if overlaps[row, partner] >= LEAST_IOU:  # a box without area has none, even with itself
             worst_overlap = min(worst_overlap, float(overlaps[row, partner]))
     seen.overlap, seen.score = min(seen.overlap, worst_overlap), max(seen.score, worst_score)
     return ""

@@ -19,10 +19,12 @@ KEY = "neocog"
 """Of the file's own description among its metadata."""
 
 
-def write_onnx(model: Any, room: Room, description: dict[str, Any], file: Path) -> None:
+def write_onnx(
+    model: Any, room: Room, description: dict[str, Any], file: Path, drops_equal: bool = False
+) -> None:
     """Write a model, folded and in evaluation mode, as an ONNX file whose batch, height and width are free.
 
-    `description` is stored with it, as JSON. Raises UsageError for a model that cannot be exported, or where
+    `description` is stored with it, as JSON; `drops_equal` is that of `operators.translations`. Raises UsageError for a model that cannot be exported, or where
     the packages for it are missing.
     """
     require("onnx", "onnxscript")
@@ -38,7 +40,7 @@ def write_onnx(model: Any, room: Room, description: dict[str, Any], file: Path) 
             input_names=list(inputs),
             output_names=list(OUTPUTS[Task(own.task)]),
             dynamic_shapes=shapes,
-            custom_translation_table=translations(),
+            custom_translation_table=translations(drops_equal),
         )
         assert program is not None
         program.model.metadata_props[KEY] = json.dumps(description)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -73,16 +74,19 @@ def _(maps: Tensor, boxes: Tensor, images: Tensor, cells: int, *options: Any) ->
     return maps.new_empty(boxes.shape[0], maps.shape[1], cells, cells)
 
 
-def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """What an export writes for these operators, and for torch's adaptive mean of maps of any size."""
+def translations(drops_equal: bool = False) -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What an export writes for these operators, and for torch's adaptive mean of maps of any size.
+
+    `drops_equal`: for a runtime that drops a box whose IoU is the threshold, which ONNX keeps.
+    """
     from onnxscript import opset18 as op
 
     def number(value: float) -> Any:
         return op.Constant(value_floats=[value])
 
     def onnx_kept(boxes: Any, scores: Any, iou: float) -> Any:
-        every = op.Shape(boxes, start=1, end=2)
-        chosen = op.NonMaxSuppression(boxes, scores, every, number(iou), number(LEAST))  # (n, 3)
+        every, limit = op.Shape(boxes, start=1, end=2), number(_limit(iou, drops_equal))
+        chosen = op.NonMaxSuppression(boxes, scores, every, limit, number(LEAST))  # (n, 3)
         ones = op.Expand(number(1.0), op.Shape(chosen, start=0, end=1))
         return op.ScatterND(op.Expand(number(0.0), op.Shape(scores)), chosen, ones)
 
@@ -130,6 +134,14 @@ def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
         torch.ops.aten._adaptive_avg_pool2d.default: onnx_mean,
         torch.ops.aten.adaptive_avg_pool2d.default: onnx_mean,
     }
+
+
+def _limit(iou: float, drops_equal: bool) -> float:
+    """The float32 that divides IoUs as `iou` does: no larger; or the next, where equal ones are dropped."""
+    near = np.float32(iou)
+    if float(near) > iou:
+        near = np.nextafter(near, np.float32(-1))
+    return float(np.nextafter(near, np.float32(2)) if drops_equal else near)
 
 
 _FLOAT = 1

@@ -10,7 +10,11 @@ from importlib.util import find_spec
 
 from neocog.errors import UsageError
 
-PACKAGES = ("onnx", "onnxscript", "onnxruntime", "openvino")
+PACKAGES = {
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("onnx", "onnxscript", "openvino"),
+}
+"""What writing and comparing a file of each format needs; int8 needs both."""
 
 
 def require(*names: str) -> None:

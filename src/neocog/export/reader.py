@@ -153,12 +153,16 @@ class Exported:
 
     def outputs(self, batch: Batch) -> Outputs:
         """What the file gives for a batch, as it is."""
+        return self.session.run(self.feed(batch))
+
+    def feed(self, batch: Batch) -> dict[str, NDArray[Any]]:
+        """The inputs of the file for a batch, by name."""
         feed: dict[str, NDArray[Any]] = {"images": np.ascontiguousarray(batch.images.numpy())}
         if "sizes" in self.session.inputs:
             feed["sizes"] = np.array(batch.sizes, np.int64)
         if "regions" in self.session.inputs:
             feed["regions"] = _regions(batch)
-        return self.session.run(feed)
+        return feed
 
     def run_among(self, batch: Batch, among: Sequence[str]) -> tuple[list[Any], Timing, dict[str, list[Any]]]:
         """As `Predictor.run_among`: decoding is part of the network here, and there are no other views."""
