@@ -56,8 +56,8 @@ def export_model(
     require(*PACKAGES[format])
     room = room_of(predictor.model, predictor.size)
     description = describe(predictor, room)
-    make_folder(out.parent)
-    with disk_errors(out), tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=out.parent) as folder:
+    near = next((above for above in out.parents if above.is_dir()), out.parent)
+    with disk_errors(out), tempfile.TemporaryDirectory(prefix=f".{out.stem}.", dir=near) as folder:
         written = file = Path(folder) / f"{out.stem}.onnx"
         write_onnx(predictor.model, room, description, written, drops_equal=format == "openvino")
         if format == "openvino":
@@ -70,6 +70,7 @@ def export_model(
                 write_openvino(written, description)
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
         file.with_suffix(".json").write_text(text, encoding="utf-8")
+        make_folder(out.parent)
         for made in sorted(Path(folder).iterdir()):
             if made.suffix != ".onnx" or format == "onnx":
                 made.replace(out.with_name(made.name))

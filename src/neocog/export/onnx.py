@@ -24,8 +24,8 @@ def write_onnx(
 ) -> None:
     """Write a model, folded and in evaluation mode, as an ONNX file whose batch, height and width are free.
 
-    `description` is stored with it, as JSON; `drops_equal` is that of `operators.translations`. Raises UsageError for a model that cannot be exported, or where
-    the packages for it are missing.
+    `description` is stored with it, as JSON; `drops_equal` is that of `operators.translations`. Raises
+    UsageError for a model that cannot be exported, or where the packages for it are missing.
     """
     require("onnx", "onnxscript")
     own: Any = copy.deepcopy(model).cpu().float().to(memory_format=torch.contiguous_format)
