@@ -14,7 +14,7 @@ from neocog.cli import main
 from neocog.export import packages
 from neocog.export.reader import Exported
 
-SHORT = ["--size", "28", "--threads", "1", "--workers", "0", "--steps", "40"]
+SHORT = ["--threads", "1", "--workers", "0", "--steps", "40"]
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,7 @@ def test_detections_are_matched_whatever_their_order() -> None:
 
 @pytest.mark.parametrize(
     "theirs",
-    [changed(box=0.2), changed(score=2e-4), changed(label=1), OURS[:2], Detections.empty()],
+    [changed(box=0.2), changed(score=2e-4), changed(label=1), OURS[torch.arange(2)], Detections.empty()],
     ids=["moved", "scored", "named", "lost", "none"],
 )
 def test_other_detections_differ(theirs: Detections) -> None:

@@ -206,7 +206,7 @@ def test_a_file_that_answers_otherwise_is_not_left(
 ) -> None:
     import onnx
 
-    right = exporting.write_onnx
+    right: Any = exporting.__dict__["write_onnx"]
 
     def spoilt(model: Any, room: Any, description: Any, file: Path, **options: Any) -> None:
         right(model, room, description, file, **options)

@@ -87,7 +87,7 @@ def test_pooled_regions_are_the_library_s(runtime: str, cells: int, tmp_path: Pa
     maps = torch.randn(2, 3, 19, 30, generator=torch.Generator().manual_seed(0))
     inputs = (maps, *regions(200, 238, 150))
     count = torch.export.Dim("count", min=1)
-    shapes = ({}, {0: count}, {0: count})
+    shapes: Any = ({}, {0: count}, {0: count})
     file = written(pooled, (maps, *regions(7, 100, 90)), shapes, tmp_path / "pool.onnx")
     np.testing.assert_allclose(run(runtime, file, inputs), pooled(*inputs), atol=1e-5)
 
@@ -97,7 +97,8 @@ def test_suppression_is_the_library_s(runtime: str, tmp_path: Path) -> None:
     """Ties of scores, boxes that are equal or have no area, an IoU of exactly the threshold, absent boxes."""
 
     def suppressed(boxes: Tensor, scores: Tensor, _: Tensor) -> Tensor:
-        return kept(boxes, scores, 0.5)
+        mask: Tensor = kept(boxes, scores, 0.5)
+        return mask
 
     draw = torch.Generator().manual_seed(1)
     corners = torch.randint(0, 24, (3, 80, 2), generator=draw).float()
@@ -107,7 +108,7 @@ def test_suppression_is_the_library_s(runtime: str, tmp_path: Path) -> None:
     scores[scores < 0] = -1.0
     unused = torch.zeros(1)
     batch, places = torch.export.Dim("batch", min=1), torch.export.Dim("places", min=2)
-    shapes = ({0: batch, 1: places}, {0: batch, 2: places}, {})
+    shapes: Any = ({0: batch, 1: places}, {0: batch, 2: places}, {})
     few = boxes[:2, :9], scores[:2, :, :9], unused
     file = written(suppressed, few, shapes, tmp_path / "nms.onnx", drops_equal=runtime == "openvino")
     for found in ((boxes, scores, unused), (boxes[:1, :2], scores[:1, :, :2], unused)):

@@ -102,7 +102,7 @@ class OneStage(nn.Module):
         boxes = torch.minimum(decoded.clamp(min=0), batch.limits[:, None])
         padded = F.pad(boxes, (0, 0, 0, model.options.candidates))
         every = places.flatten(1)[..., None].expand(-1, -1, 4)
-        chosen = padded.gather(1, every).unflatten(1, (model.classes, -1))
+        chosen = padded.gather(1, every).view(scores.shape[0], model.classes, -1, 4)
         return chosen.transpose(1, 2), found.transpose(1, 2)
 
     def yolo(self, batch: Any) -> tuple[Tensor, Tensor]:
@@ -115,7 +115,7 @@ class OneStage(nn.Module):
         return boxes[:, :, None], torch.where(reported, scores, ABSENT)
 
 
-def exportable(model: nn.Module) -> nn.Module:
+def exportable(model: Any) -> nn.Module:
     """A trained model, folded and in evaluation mode, as a network to export.
 
     Raises UsageError for one whose answer needs more than a network.

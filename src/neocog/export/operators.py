@@ -79,7 +79,9 @@ def translations(drops_equal: bool = False) -> dict[Callable[..., Any], Callable
 
     `drops_equal`: for a runtime that drops a box whose IoU is the threshold, which ONNX keeps.
     """
-    from onnxscript import opset18 as op
+    from onnxscript import opset18
+
+    op: Any = opset18  # its types know single operators, not what they become together
 
     def number(value: float) -> Any:
         return op.Constant(value_floats=[value])

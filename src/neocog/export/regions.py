@@ -7,14 +7,15 @@ Letters as in `detections`; P places for the proposals of a picture, R regions o
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from neocog.export.detections import best, report, take
-from neocog.export.operators import ABSENT, LEAST, kept, roi_align, roi_pool
+from neocog.export.detections import report, take
+from neocog.export.operators import ABSENT, kept, roi_align, roi_pool
 from neocog.export.pictures import Pictures
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
@@ -33,27 +34,37 @@ Scored = tuple[Tensor, Tensor, Tensor]
 
 
 def propose(rpn: RPN, maps: Sequence[Scored], limits: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes (B, P, 4) and scores (B, P) of each picture's proposals: `RPN.candidates` and `RPN.choose`."""
+    """Boxes (B, P, 4) of each picture's proposals and whether they are there (B, P) bool.
+
+    As `RPN.candidates` and `RPN.choose`, but nothing is compared by its sigmoid: where that is nearly 1, how a
+    runtime rounds it would decide.
+    """
     options = rpn.options
     before, after = options.before_nms[1], options.after_nms[1]
-    boxes, scores = [], []
+    boxes, margins = [], []
     for anchors, logits, deltas in maps:
-        margins, order = best_margins(logits[..., 0] - logits[..., 1], before)
+        margin, order = _best(logits[..., 0] - logits[..., 1], before)
         chosen = take(deltas, order), take(anchors[None].expand(order.shape[0], -1, -1), order)
         own = clip(rpn.coder.decode(*chosen), limits[:, None])
-        there = (shorter_side(own) >= options.shortest) & (margins > -math.inf)
-        score = torch.where(there, margins.sigmoid(), ABSENT)
-        stay = kept(own, score[:, None], options.nms)[:, 0]
+        there = (shorter_side(own) >= options.shortest) & (margin > -math.inf)
+        rank = torch.arange(before, 0, -1, device=own.device, dtype=own.dtype)  # they are best first
+        stay = kept(own, torch.where(there, rank, ABSENT)[:, None], options.nms)[:, 0]
         boxes.append(own)
-        scores.append(torch.where(stay > 0, score, ABSENT))
-    score, places = best(torch.cat(scores, dim=1), after)
-    return take(torch.cat(boxes, dim=1), places), score
+        margins.append(torch.where(stay > 0, margin, -math.inf))
+    margin, places = _best(torch.cat(margins, dim=1), after)
+    return take(torch.cat(boxes, dim=1), places), margin > -math.inf
 
 
-def best_margins(margins: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """As `best`, of numbers of any sign: minus infinity fills up."""
-    padded = torch.nn.functional.pad(margins, (0, most), value=-math.inf)
-    found, places = padded.topk(most, dim=-1)
+def propose_on(model: Any, maps: Mapping[str, Tensor], limits: Tensor) -> tuple[Tensor, Tensor]:
+    """`propose` of a model whose RPN reads one of these maps."""
+    seen, rpn = maps[model.options.level], model.rpn
+    anchors = grid_anchors(rpn.base, (seen.shape[2], seen.shape[3]), rpn.stride)
+    return propose(rpn, [(anchors, *rpn.score(seen))], limits)
+
+
+def _best(margins: Tensor, most: int) -> tuple[Tensor, Tensor]:
+    """The highest margins (B, N) of each picture and their places, both (B, most); minus infinity fills up."""
+    found, places = F.pad(margins, (0, most), value=-math.inf).topk(most, dim=-1)
     return found, places
 
 
@@ -64,13 +75,10 @@ class Faster:
         self.model, self.coder, self.options = model, model.coder, model.options.regions
 
     def propose(self, batch: Any) -> tuple[Any, Tensor, Tensor]:
-        """What regions are read from, and the boxes (B, P, 4) and scores (B, P) of the proposals."""
+        """What regions are read from, the proposals' boxes (B, P, 4), and whether they are there (B, P)."""
         model = self.model
         maps = model.backbone(batch.images, until=model.last).maps
-        seen = maps[model.options.level]
-        anchors = grid_anchors(model.rpn.base, (seen.shape[2], seen.shape[3]), model.rpn.stride)
-        found = propose(model.rpn, [(anchors, *model.rpn.score(seen))], batch.limits)
-        return maps[model.options.region_level], *found
+        return maps[model.options.region_level], *propose_on(model, maps, batch.limits)
 
     def look(self, seen: Any, regions: Regions) -> tuple[Tensor, Tensor]:
         """Scores (R, K) and deltas (R, 4 D) of regions."""
@@ -96,8 +104,7 @@ class Fast(Faster):
 
     def propose(self, batch: Any) -> tuple[Any, Tensor, Tensor]:
         seen = self.model.backbone(batch.images, until=self.model.options.level)
-        scores = torch.where(area(batch.regions) > 0, 0.0, ABSENT)
-        return seen.maps[self.model.options.level], batch.regions, scores
+        return seen.maps[self.model.options.level], batch.regions, area(batch.regions) > 0
 
 
 class ByVectors(Faster):
@@ -110,7 +117,7 @@ class ByVectors(Faster):
     def look(self, seen: Any, regions: Regions) -> tuple[Tensor, Tensor]:
         whole = self.whole
         hidden, deltas = self.head(seen, regions)
-        cosines = nn.functional.normalize(whole.project(hidden), dim=1) @ whole.words.T
+        cosines = F.normalize(whole.project(hidden), dim=1) @ whole.words.T
         return whole.scores(cosines, "all"), deltas
 
 
@@ -123,11 +130,9 @@ class PositionSensitive:
     def propose(self, batch: Any) -> tuple[Any, Tensor, Tensor]:
         model = self.model
         maps = model.backbone(batch.images, until=model.last).maps
-        seen = maps[model.options.level]
-        anchors = grid_anchors(model.rpn.base, (seen.shape[2], seen.shape[3]), model.rpn.stride)
-        found = propose(model.rpn, [(anchors, *model.rpn.score(seen))], batch.limits)
         reduced = model.reduce(maps[model.options.score_level])
-        return (model.scores(reduced), model.offsets(reduced)), *found
+        read = model.scores(reduced), model.offsets(reduced)
+        return read, *propose_on(model, maps, batch.limits)
 
     def look(self, seen: Any, regions: Regions) -> tuple[Tensor, Tensor]:
         model = self.model
@@ -192,13 +197,13 @@ class RegionDetector(nn.Module):
     def detect(self, batch: Any) -> tuple[Tensor, ...]:
         """Boxes (n, 4), scores (n,), labels (n,) and pictures (n,)."""
         parts, options = self.parts, self.parts.options
-        seen, proposed, objectness = parts.propose(batch)
-        image, place = torch.nonzero(objectness > LEAST).unbind(1)
+        seen, proposed, there = parts.propose(batch)
+        image, place = torch.nonzero(there).unbind(1)
         regions = Regions(proposed[image, place], image)
         scores, deltas = parts.look(seen, regions)
         boxes = parts.coder.decode(deltas.unflatten(1, (-1, 4)), regions.boxes[:, None])
         boxes = clip(boxes, batch.limits[image][:, None])  # (R, D, 4)
-        count, places = objectness.shape
+        count, places = there.shape
         table = scores.new_full((count, places, scores.shape[1]), ABSENT)
         table = table.index_put((image, place), torch.where(scores > options.score, scores, ABSENT))
         where = boxes.new_zeros(count, places, *boxes.shape[1:]).index_put((image, place), boxes)
