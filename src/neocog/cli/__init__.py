@@ -24,6 +24,7 @@ from neocog.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     figures,
     filter,
     lab,
@@ -68,6 +69,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
 app.command("figures", epilog=figures.EXAMPLE)(figures.figures)
 app.command("models", epilog=models.EXAMPLE)(models.models)
