@@ -34,6 +34,7 @@ except ImportError as error:
     print(f"benchmarks/inference.py needs torchvision beside torch, to compare with ({error})")
     sys.exit(2)
 
+from neocog.errors import NeocogError
 from neocog.predict import Predictor
 from neocog.types import Batch, Frame, SampleKey
 
@@ -77,6 +78,8 @@ def run_case(case: Case, device: torch.device, options: argparse.Namespace, fold
     }
     if device.type == "cuda":
         sides["torchvision bf16"] = lambda: autocast(theirs, image, case)
+    else:
+        sides |= other_runtimes(f32, image, folder, options.threads)
     torch.backends.cudnn.allow_tf32 = False  # while they are compared
     note = agreement(sides["torchvision"](), sides["neocog"]())
     torch.backends.cudnn.allow_tf32 = True  # torch's default
@@ -109,6 +112,43 @@ def of_neocog(predictor: Predictor, image: Tensor) -> Answer:
     if answer.scores.ndim == 3:
         return {"classes": answer.scores.argmax(0)}
     return {"scores": answer.scores}
+
+
+def other_runtimes(predictor: Predictor, image: Tensor, folder: Path, threads: int) -> dict[str, Side]:
+    """Our exported file in ONNX Runtime and OpenVINO, both in f32, and in OpenCV where that can read it."""
+    try:
+        from neocog.export.model import export_model
+        from neocog.export.reader import Exported
+
+        seen = [(image[0].permute(1, 2, 0) * 255).to(torch.uint8).contiguous().numpy()]
+        for name, file in (("onnx", "model.onnx"), ("openvino", "model.xml")):
+            export_model(predictor, folder / file, seen, format=name, threads=threads)
+    except (ImportError, NeocogError) as error:
+        print(f"  no other runtimes: {error}", file=sys.stderr)
+        return {}
+    onnx, openvino = (Exported(folder / file, threads) for file in ("model.onnx", "model.xml"))
+    batch = batch_of(image)
+    sides: dict[str, Side] = {
+        "ONNX Runtime": lambda: onnx.answers(batch),
+        "OpenVINO": lambda: openvino.answers(batch),
+    }
+    try:
+        import cv2
+
+        cv2.setNumThreads(threads)
+        network = cv2.dnn.readNetFromONNX(str(folder / "model.onnx"))
+        pixels = image.numpy()
+
+        def of_opencv() -> Any:
+            network.setInput(pixels)
+            return network.forward()
+
+        of_opencv()
+    except Exception as error:  # it is not there, or does not know an operator
+        print(f"  OpenCV: {str(error).strip().splitlines()[-1][:120]}", file=sys.stderr)
+    else:
+        sides["OpenCV"] = of_opencv
+    return sides
 
 
 def batch_of(image: Tensor) -> Batch:
