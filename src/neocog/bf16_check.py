@@ -91,12 +91,13 @@ def _measure(run: Path, described: RunData, weights: str, device: torch.device) 
 
 
 def _pictures(described: RunData, task: Task) -> Dataset:
-    """The validation split, or else the one for tests: what the model did not learn from."""
+    """What the model did not learn from: the validation split, or else the one for tests."""
     wanted: dict[str, Any] = {"task": task, "ignore_label": described.ignore_label, "main": described.main}
+    first, second = described.unseen_splits
     try:
-        return open_data(described.data, described.val_split or "val", **wanted)
+        return open_data(described.data, first, **wanted)
     except DataError:
-        return open_data(described.data, "test", **wanted)
+        return open_data(described.data, second, **wanted)
 
 
 class _First(Derived):

@@ -18,6 +18,11 @@ class RunData:
     ignore_label: int | None
     main: str
 
+    @property
+    def unseen_splits(self) -> tuple[str, ...]:
+        """Where to look for pictures that the model did not learn from, the likeliest first."""
+        return ("test", "val") if self.val_split is None else (self.val_split, "test")
+
 
 def read_run_data(run: Path) -> RunData | None:
     """The data of a run; None for a folder without `run.json`. Raises CheckpointError for a damaged one."""

@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: neocog export runs/first --format onnx --out first.onnx"
 
-SPLITS = ("val", "test", "train")
-"""Where pictures to compare on are looked for, in this order."""
-
 
 def export(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
@@ -74,7 +71,7 @@ def export(
         if opened is None:
             raise UsageError(f"--int8 is set by training pictures, and {run} has none: give --data PATH")
         require_classes(opened, predictor.classes, "the model")
-        training = find_pictures(run, predictor, data, ("train",))
+        training = find_pictures(run, predictor, data, learnt=True)
         calibration = whole_pictures(training, calibrate)
     name = "generated scenes" if opened is None else f"{opened.name}, split '{opened.split}'"
     print(f"comparing on {pictures} pictures made from {name}", file=file)
@@ -122,26 +119,29 @@ def whole_pictures(data: Dataset | None, number: int) -> list[Any]:
 
 
 def find_pictures(
-    run: Path, predictor: Predictor, data: str | None, splits: Sequence[str] = SPLITS
+    run: Path, predictor: Predictor, data: str | None, *, learnt: bool = False
 ) -> Dataset | None:
-    """The first of these splits of the data named, or of the run's own; None where these cannot be opened.
+    """Pictures of the data named, or of the run's own; None where these cannot be opened.
 
-    Raises DataError where the data named cannot be.
+    Those that the model learnt from, or, as far as there are others, has not seen. Raises DataError where
+    the data named cannot be opened.
     """
     from neocog.data.open import open_data, splits_of
     from neocog.errors import NeocogError
     from neocog.run_data import read_run_data
 
-    def open_first(path: str, **how: Any) -> Dataset:
+    def open_first(path: str, unseen: Sequence[str], **how: Any) -> Dataset:
+        splits = ("train",) if learnt else (*unseen, "train")
         split = next((one for one in splits if one in splits_of(path)), splits[0])
         return open_data(path, split, task=predictor.task, **how)
 
     if data is not None:
-        return open_first(data)
+        return open_first(data, ("val", "test"))
     try:
         stored = read_run_data(run)
         if stored is None:  # a model folder
             return None
-        return open_first(stored.data, main=stored.main, ignore_label=stored.ignore_label)
+        how = {"main": stored.main, "ignore_label": stored.ignore_label}
+        return open_first(stored.data, stored.unseen_splits, **how)
     except NeocogError:  # data that have gone
         return None
