@@ -1,8 +1,8 @@
 """A trained network made ready for a CPU: the same function, its layers packed and fused.
 
 What follows what is seen in the network itself: each module whose Python does the same for every picture is
-traced into a graph (torch.fx), in which a layer takes in the sum and the ReLU behind it. What cannot be
-traced runs as it did, with packed layers inside.
+traced into a graph (torch.fx), in which a layer takes in the sum and the ReLU behind it, and of a backbone's
+maps only those are kept that are read. What cannot be traced runs as it did, with packed layers inside.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import functools
 import inspect
 import operator
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -20,6 +21,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from neocog.packed import PackedConv, PackedLinear, packed_form, usable
+from neocog.types import Features
 
 PLAIN = (str, int, float, bool, type(None))
 """Arguments that a traced module may have beside tensors: they are part of what was traced."""
@@ -36,17 +38,19 @@ def packed(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module:
 
     `model` is in evaluation mode, on the CPU, and needs no gradients; `run` puts a picture through it, which
     shows how each of its modules is called. Outputs change by rounding only. Later changes of the weights are
-    not seen, and hooks inside may not be called. Where PyTorch lacks the operators, the model itself.
+    not seen, hooks inside may not be called, and maps of a backbone that the model around it never reads are
+    not in its output. Where PyTorch lacks the operators, the model itself.
     """
     if not usable(next(model.parameters()).dtype):
         return model
     own = copy.deepcopy(model, {id(one): one for one in chain(model.parameters(), model.buffers())})
-    calls = _calls(own, run)
+    calls, read = _calls(own, run)
+    read.pop(own, None)  # a backbone by itself gives all
     forms = ((layer, packed_form(layer)) for layer in own.modules())
     layers: Layers = {layer: form for layer, form in forms if form is not None}
     for module, arguments in calls.items():
         if arguments is not None and any(True for _ in module.children()):
-            graph = _traced(module, arguments, layers)
+            graph = _traced(module, arguments, layers, read.get(module))
             if graph is not None:
                 vars(module)["forward"] = _Substitute(module, graph, arguments)
     for layer, form in layers.items():  # for whoever calls them outside of what could be traced
@@ -54,25 +58,57 @@ def packed(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.Module:
     return own
 
 
-def _calls(model: nn.Module, run: Callable[[nn.Module], object]) -> dict[nn.Module, dict[str, Any] | None]:
+class _Noting(dict[str, Tensor]):
+    """Maps by name, which note what is read of them."""
+
+    def __init__(self, maps: Mapping[str, Tensor]) -> None:
+        super().__init__(maps)
+        self.read: set[str] = set()
+
+    def __getitem__(self, name: str) -> Tensor:
+        self.read.add(name)
+        return super().__getitem__(name)
+
+    def values(self) -> Any:
+        self.read |= self.keys()
+        return super().values()
+
+    def items(self) -> Any:
+        self.read |= self.keys()
+        return super().items()
+
+
+Calls = dict[nn.Module, dict[str, Any] | None]
+
+
+def _calls(model: nn.Module, run: Callable[[nn.Module], object]) -> tuple[Calls, dict[nn.Module, _Noting]]:
     """How each module is called: the values of its plain arguments by name, and Tensor for a tensor's.
 
-    None for a module that is called in several ways, or with what cannot be traced, such as a `Batch`.
+    None for a module that is called in several ways, or with what cannot be traced, such as a `Batch`. And
+    of each backbone the maps, which have noted what was read.
     """
-    calls: dict[nn.Module, dict[str, Any] | None] = {}
+    calls: Calls = {}
+    read: dict[nn.Module, _Noting] = {}
 
     def note(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
         given = _given(module, args, kwargs)
         calls[module] = given if calls.setdefault(module, given) == given else None
 
+    def watch(module: nn.Module, _: Any, output: Any) -> Any:
+        if not isinstance(output, Features):
+            return output
+        read[module] = _Noting(output.maps)
+        return replace(output, maps=read[module])
+
     hooks = [one.register_forward_pre_hook(note, with_kwargs=True) for one in model.modules()]
+    hooks += [one.register_forward_hook(watch) for one in model.modules()]
     try:
         with torch.inference_mode():
             run(model)
     finally:
         for hook in hooks:
             hook.remove()
-    return calls
+    return calls, read
 
 
 def _given(module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -117,8 +153,13 @@ class _Tracer(fx.Tracer):
         return m.__module__.startswith("torch.nn") and not isinstance(m, nn.Sequential)
 
 
-def _traced(module: nn.Module, arguments: Mapping[str, Any], layers: Layers) -> fx.GraphModule | None:
-    """The module as a graph of packed layers; None where what its Python does depends on the tensors."""
+def _traced(
+    module: nn.Module, arguments: Mapping[str, Any], layers: Layers, maps: _Noting | None
+) -> fx.GraphModule | None:
+    """The module as a graph of packed layers; None where what its Python does depends on the tensors.
+
+    `maps`: of a backbone's output, with a note of what was read.
+    """
     plain = {name: value for name, value in arguments.items() if value is not Tensor}
     try:
         graph = _Tracer().trace(module, concrete_args=plain or None)
@@ -127,6 +168,9 @@ def _traced(module: nn.Module, arguments: Mapping[str, Any], layers: Layers) -> 
     for node in list(graph.nodes):
         if node.op == "placeholder" and node.target not in arguments:
             _erase(graph, node)
+        elif maps is not None and node.target is Features:
+            made = node.kwargs["maps"]
+            node.kwargs = {**node.kwargs, "maps": {name: made[name] for name in made if name in maps.read}}
     traced = fx.GraphModule(module, graph)
     _fuse(traced, layers)
     traced.recompile()

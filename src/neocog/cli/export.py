@@ -78,7 +78,9 @@ def export(
     seen = varied(opened, pictures)
     compared = export_model(predictor, out, seen, format=format, calibration=calibration, threads=threads)
     print(compared.line(), file=file)
-    print(f"{out}: {out.stat().st_size / 2**20:.1f} MiB; {out.with_suffix('.json').name} says how", file=file)
+    weights = out if format == "onnx" else out.with_suffix(".bin")
+    size = f"{weights.stat().st_size / 2**20:.1f} MiB"
+    print(f"{out}: {size} of weights, described in {out.with_suffix('.json').name}", file=file)
     result = {"file": str(out), "format": format, "compared": compared.to_dict()}
     if opened is not None and int8:
         result["int8"] = measure(predictor, out, opened, len(calibration), threads, file)

@@ -36,8 +36,8 @@ Scored = tuple[Tensor, Tensor, Tensor]
 def propose(rpn: RPN, maps: Sequence[Scored], limits: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes (B, P, 4) of each picture's proposals and whether they are there (B, P) bool.
 
-    As `RPN.candidates` and `RPN.choose`, but nothing is compared by its sigmoid: where that is nearly 1, how
-    a runtime rounds it would decide.
+    As `RPN.candidates` and `RPN.choose`, but nothing is compared by its sigmoid: where that is nearly 1, a
+    runtime's rounding would decide.
     """
     options = rpn.options
     before, after = options.before_nms[1], options.after_nms[1]
@@ -63,7 +63,7 @@ def propose_on(model: Any, maps: Mapping[str, Tensor], limits: Tensor) -> tuple[
 
 
 def _best(margins: Tensor, most: int) -> tuple[Tensor, Tensor]:
-    """The highest margins (B, N) of each picture and their places (B, most); minus infinity fills up."""
+    """The highest margins (B, N) of each picture and their places: (B, most). Minus infinity fills up."""
     found, places = F.pad(margins, (0, most), value=-math.inf).topk(most, dim=-1)
     return found, places
 
