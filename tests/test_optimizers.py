@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from neocog.optimizers import SIZE, Muon, orthogonal
+from neocog.optimizers import SGD, SIZE, AdamW, Muon, orthogonal
 from neocog.train import TrainOptions, build_optimizer
 
 LAYOUTS = [torch.contiguous_format, torch.channels_last]
@@ -57,6 +57,35 @@ def test_steps_equal_pytorchs_muon(shape: tuple[int, ...], layout: torch.memory_
     moved = (theirs - start.flatten(1)).norm()
     assert (ours.flatten(1) - theirs).norm() < 0.02 * moved
     assert ours.is_contiguous(memory_format=layout)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("momentum", [0.9, 0.0])
+@pytest.mark.parametrize("kind", ["sgd", "adamw"])
+def test_sgd_and_adamw_are_pytorchs_to_the_bit(
+    kind: str, momentum: float, layout: torch.memory_format
+) -> None:
+    shapes = [(16, 12, 3, 3), (5, 7, 1, 1), (1, 4, 3, 3), (33, 7), (5,)]
+    start = [normal(*shape, seed=seed) for seed, shape in enumerate(shapes)]
+    start = [one.contiguous(memory_format=layout) if one.ndim == 4 else one for one in start]
+    ours, theirs = ([nn.Parameter(one.clone()) for one in start] for _ in range(2))
+    if kind == "sgd":
+        how = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.01, "fused": True}
+        both = SGD(ours, **how), torch.optim.SGD(theirs, **how)
+    else:
+        both = AdamW(ours, lr=0.1, fused=True), torch.optim.AdamW(theirs, lr=0.1, fused=True)
+    for step in range(3):
+        for mine, other in zip(ours[step == 1 :], theirs[step == 1 :], strict=True):
+            mine.grad = torch.empty_like(mine).copy_(normal(*mine.shape, seed=step))
+            other.grad = mine.grad.clone()
+        for optimizer in both:
+            optimizer.step()
+    for mine, other in zip(ours, theirs, strict=True):
+        assert torch.equal(mine, other)
+        assert mine.stride() == other.stride()
+        for name, value in both[1].state[other].items():
+            assert (value is None) == (both[0].state.get(mine, {}).get(name) is None)
+            assert value is None or torch.equal(value, both[0].state[mine][name])
 
 
 def test_filters_that_are_multiplied_together_do_not_mix() -> None:

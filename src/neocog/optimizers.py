@@ -1,4 +1,4 @@
-"""Muon: the optimizer with which networks that learn from scratch need about half the steps."""
+"""Muon, with which networks that learn from scratch need about half the steps; SGD and AdamW, faster."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adamw import adamw
+from torch.optim.sgd import sgd
 
 ROUNDS = 5
 """Newton-Schulz iterations of `orthogonal`."""
@@ -18,6 +20,71 @@ them between 0.7 and 1.2, which does as well as 1 (Jordan et al. 2024)."""
 
 SIZE = 0.6
 """Root mean square of a filter's change in units of the learning rate."""
+
+
+class SGD(torch.optim.SGD):
+    """torch's SGD with momentum, in one pass over memory also where filters lie channels last.
+
+    Given such filters as they are, torch's fused steps copy all that they read and write, which takes four
+    times as long.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Change every parameter that has a gradient."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            averages: list[Tensor | None] = [None] * len(weights)
+            if group["momentum"]:
+                for weight in weights:
+                    if weight not in self.state:
+                        self.state[weight]["momentum_buffer"] = torch.zeros_like(weight)
+                averages = [_in_memory(self.state[w]["momentum_buffer"], w) for w in weights]
+            sgd(
+                [_in_memory(weight, weight) for weight in weights],
+                [_in_memory(weight.grad, weight) for weight in weights],
+                averages,
+                fused=True,
+                weight_decay=group["weight_decay"],
+                momentum=group["momentum"],
+                lr=group["lr"],
+                dampening=0.0,
+                nesterov=False,
+                maximize=False,
+            )
+
+
+class AdamW(torch.optim.AdamW):
+    """torch's AdamW, in the way of `SGD`."""
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Change every parameter that has a gradient."""
+        for group in self.param_groups:
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            for weight in weights:
+                if weight not in self.state:
+                    self.state[weight] = {
+                        "step": torch.zeros((), dtype=torch.float32, device=weight.device),
+                        "exp_avg": torch.zeros_like(weight),
+                        "exp_avg_sq": torch.zeros_like(weight),
+                    }
+            adamw(
+                [_in_memory(weight, weight) for weight in weights],
+                [_in_memory(weight.grad, weight) for weight in weights],
+                [_in_memory(self.state[weight]["exp_avg"], weight) for weight in weights],
+                [_in_memory(self.state[weight]["exp_avg_sq"], weight) for weight in weights],
+                [],
+                [self.state[weight]["step"] for weight in weights],
+                fused=True,
+                amsgrad=False,
+                beta1=group["betas"][0],
+                beta2=group["betas"][1],
+                lr=group["lr"],
+                weight_decay=group["weight_decay"],
+                eps=group["eps"],
+                maximize=False,
+            )
 
 
 class Muon(torch.optim.Optimizer):
@@ -44,7 +111,7 @@ class Muon(torch.optim.Optimizer):
         `bf16`: multiply matrices in that precision, which suffices, and is twice as fast where processors
         have it.
         """
-        self._adam = torch.optim.AdamW([*others, {"params": []}], lr=lr, betas=betas, fused=True)
+        self._adam = AdamW([*others, {"params": []}], lr=lr, betas=betas, fused=True)
         defaults = {"lr": lr, "weight_decay": weight_decay, "momentum": momentum, "bf16": bf16}
         super().__init__([{"params": list(filters)}], defaults)
         self.param_groups += self._adam.param_groups[:-1]
@@ -79,10 +146,14 @@ class Muon(torch.optim.Optimizer):
                 matrix.add_(step, alpha=-min(lr * SIZE * columns**0.5, most))
 
 
+def _in_memory(values: Tensor, like: Tensor) -> Tensor:
+    """The same values, seen with their axes in the order in which those of `like` lie in memory."""
+    return values.permute(sorted(range(like.ndim), key=like.stride, reverse=True))
+
+
 def _as_matrix(filters: Tensor, like: Tensor) -> Tensor:
     """Filters (O, ...) as O rows, whose columns have the order that they have in the memory of `like`."""
-    inner = sorted(range(1, like.ndim), key=like.stride, reverse=True)
-    return filters.permute(0, *inner).reshape(len(filters), -1)
+    return _in_memory(filters, like).reshape(len(filters), -1)
 
 
 def orthogonal(matrices: Tensor) -> Tensor:

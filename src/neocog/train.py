@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from neocog.distributed.peers import ALONE, Peers
 from neocog.errors import NumbersError, UsageError
-from neocog.optimizers import Muon
+from neocog.optimizers import SGD, AdamW, Muon
 from neocog.parts.fast_layers import fast_layers, swapped
 from neocog.parts.stages import Course
 from neocog.precision import Precision, check_precision, uses_bf16
@@ -265,9 +265,9 @@ def build_optimizer(model: nn.Module, options: TrainOptions, bf16: bool = False)
         {"params": [p for p in rest if p.ndim <= 1], "weight_decay": 0.0},
     ]
     if options.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
+        return SGD(groups, lr=options.lr, momentum=options.momentum, fused=True)
     if options.optimizer == "adamw" or not filters:
-        return torch.optim.AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
+        return AdamW(groups, lr=options.lr, betas=options.betas, fused=True)
     return Muon(filters, groups, options.lr, options.betas, decay, options.momentum, bf16)
 
 
@@ -307,7 +307,8 @@ def fit(training: Training, batches: Iterable[Batch]) -> Iterator[Step]:
         norm = nn.utils.get_total_norm(gradients, foreach=True)
         skipped = ""
         if training.is_sound(total + norm):
-            nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
+            if norm > options.clip:
+                nn.utils.clip_grads_with_norm_(trained, options.clip, norm, foreach=True)
             for group in training.optimizer.param_groups:
                 group["lr"] = lr
             training.optimizer.step()

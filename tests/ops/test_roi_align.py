@@ -15,7 +15,8 @@ from hypothesis.extra import numpy as hnp
 from tests.references.regions import slow_roi_align
 from torch import Tensor
 
-from neocog.ops.roi import roi_align, roi_align_torch, roi_pool
+from neocog.ops import roi_align as module
+from neocog.ops.roi import roi_align, roi_align_maps, roi_align_torch, roi_pool
 
 Align = Callable[..., Tensor]
 BOTH = pytest.mark.parametrize("align", [roi_align, roi_align_torch])
@@ -189,3 +190,33 @@ def test_both_poolings_can_be_exported_for_any_number_of_regions() -> None:
     fewer = inputs[0], boxes[1:], inputs[2][1:]
     torch.testing.assert_close(exported(*inputs), Regions()(*inputs))
     torch.testing.assert_close(exported(*fewer), Regions()(*fewer))
+
+
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("which", [[0, 2, 0, 2, 0], [1, 1, 1, 1, 1], []])
+def test_regions_of_several_maps_are_those_of_each(
+    which: list[int], kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In their order, and with the gradients; a map that no region is read from has none."""
+    if not kernels:
+        monkeypatch.setattr(module, "use_kernels", lambda _: False)
+    maps = [noise(2, 3, 16 // s, 24 // s, seed=s).requires_grad_() for s in (1, 2, 4)]
+    again = [one.detach().clone().requires_grad_() for one in maps]
+    scales, chosen = (1.0, 0.5, 0.25), torch.tensor(which, dtype=torch.int64)
+    start = torch.rand(len(which), 2, generator=torch.Generator().manual_seed(0)) * 10
+    boxes, index = torch.cat([start, start + 5], 1), torch.arange(len(which)) % 2
+    found = roi_align_maps(maps, chosen, boxes, index, (2, 3), scales, 2)
+    assert found.shape == (len(which), 3, 2, 3)
+    slope = noise(*found.shape, seed=9)
+    wanted = torch.zeros(found.shape)
+    for row, place in enumerate(which):
+        one = slice(row, row + 1)
+        alone = roi_align(again[place], boxes[one], index[one], (2, 3), scales[place], 2)
+        wanted[row] = alone[0].detach()
+        alone.backward(slope[one])
+    torch.testing.assert_close(found, wanted)
+    found.backward(slope)
+    for mine, other in zip(maps, again, strict=True):
+        want = torch.zeros_like(mine) if other.grad is None else other.grad
+        assert mine.grad is not None
+        torch.testing.assert_close(mine.grad, want, atol=1e-5, rtol=1e-5)
