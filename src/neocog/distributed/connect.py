@@ -42,7 +42,7 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
     watch = _Watch(store, group.rank, size, patience)
     try:
         yield group
-        group.gather(None)  # all of them end well, or none
+        group.end()  # all of them end well, or none
     except (Exception, KeyboardInterrupt) as error:
         if not watch.may_tell():
             raise SystemExit(exit_code_of(error)) from error
@@ -103,11 +103,15 @@ class _Watch:
         self._heard = dict.fromkeys(self._others, time.monotonic())
         self._asked = time.monotonic()  # when the store last answered
         self._ended = threading.Event()
-        for work in (self._show_life, self._look):
-            threading.Thread(target=work, daemon=True).start()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._show_life, self._look)]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
+        """Wait for the threads too: one that asks the store while the interpreter ends aborts the process."""
         self._ended.set()
+        for thread in self._threads:
+            thread.join(1.0)  # not for ever: the store may be gone
 
     def may_tell(self) -> bool:
         """Whether no other process has said yet what went wrong."""
