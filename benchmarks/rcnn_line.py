@@ -63,15 +63,16 @@ PAPER = (
 )
 
 
-def predictor(row: Row, backbone: str, side: int, classes: Sequence[str], precision: str) -> Predictor:
+def predictor(
+    row: Row, backbone: str, side: int, classes: Sequence[str], precision: str, device: str
+) -> Predictor:
     torch.manual_seed(0)
     options = replace(MODELS[row.model].options(backbone, side), **row.settings)
     if row.proposals:
         rpn = replace(options.rpn, before_nms=(6000, 6000), after_nms=(2000, row.proposals), shortest=1.0)
         options = replace(options, rpn=rpn)
-    return Predictor(
-        create(row.model, len(classes), backbone, options), classes, (side, side), None, precision
-    )
+    model = create(row.model, len(classes), backbone, options).to(device)
+    return Predictor(model, classes, (side, side), None, precision)
 
 
 def topped_up(found: Proposals, size: tuple[int, int]) -> Proposals:
@@ -126,7 +127,7 @@ def measure(
         print(f"picture {number}: the search found {len(found)} regions in {search:.0f} ms", flush=True)
         batch = collate([recipe(Sample(sample.image, None, sample.frame, proposals=regions))], stride=STRIDE)
         for row, one, kept in zip(rows, predictors, times, strict=True):
-            if number == 0 and row.model == "r-cnn" and count == 1:
+            if number == 0 and row.model == "r-cnn" and count == 1 and one.device.type == "cpu":
                 continue  # some minutes, which nothing needs to compile for
             _, timing = one.run(batch)
             if number:
@@ -140,7 +141,8 @@ def main() -> int:
     parser.add_argument("--split", default="val")
     parser.add_argument("--pictures", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--precision", default="f32", help="f32 or bf16")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda; the search stays on the CPU")
     parser.add_argument("--vgg16", action="store_true", help="one picture at the paper's settings")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
@@ -149,10 +151,12 @@ def main() -> int:
     backbone, rows, count, recipe = "compact", ROWS, given.pictures, evaluation_recipe((side, side))
     if given.vgg16:
         backbone, rows, count, recipe = "vgg16", PAPER, 1, evaluation_recipe(ShorterSide(600, 1000))
-    predictors = [predictor(row, backbone, side, data.classes, given.precision) for row in rows]
+    how = data.classes, given.precision, given.device
+    predictors = [predictor(row, backbone, side, *how) for row in rows]
+    where = f"{given.threads} thread(s)" if given.device == "cpu" else torch.cuda.get_device_name()
     print(
-        f"{data.name}, {count} pictures of {side} px; {backbone}, {given.threads} thread(s), "
-        f"{'bf16' if predictors[0].bf16 else 'f32'}; {REGIONS} regions for R-CNN and Fast R-CNN"
+        f"{data.name}, {count} pictures of {side} px; {backbone}, {where}, {given.precision}; "
+        f"{REGIONS} regions for R-CNN and Fast R-CNN"
     )
     results = list(measure(rows, predictors, data, count, recipe))
     heads = "".join(f"{head:>10}" for head in ("proposals", "network", "decode", "total ms"))

@@ -16,8 +16,8 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision", "convert_child", "optimizers"},
-    {"weights", "convert"},
+    {"types", "files", "precision", "convert_child", "optimizers", "shards"},
+    {"weights", "convert", "cards"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
     {"parts"},
@@ -26,15 +26,15 @@ LAYERS = [
     {"zoo", "testing"},
     {
         *("pictures", "explain", "checkpoint", "distributed", "predict", "predictions", "propose"),
-        *("fold", "published"),
+        *("fold", "fast", "packed", "published", "run_data", "stream"),
     },
     {"evaluate", "judging"},
-    {"showing"},
+    {"showing", "bf16_check"},
     {"reports", "compare_report"},
     {"train", "plan", "course", "run", "run_folder"},
-    {"compare"},
+    {"compare", "trials"},
     {"run_figures"},
-    {"export"},
+    {"export", "hub"},
     {"cli", "lab"},
 ]
 """Imports go only towards the top of this list; what shares a line does not import each other, except for:"""
@@ -42,10 +42,16 @@ LAYERS = [
 WITHIN_A_LAYER = {
     ("data", "transforms"),
     ("convert", "weights"),
+    ("fast", "packed"),
+    ("predict", "fast"),
+    ("cards", "weights"),
     ("predict", "fold"),
     ("predict", "published"),
     ("predict", "predictions"),
+    ("stream", "predict"),
+    ("stream", "predictions"),
     ("predictions", "pictures"),
+    ("shards", "files"),
     ("evaluate", "judging"),
     ("explain", "pictures"),
     ("plan", "train"),
@@ -57,6 +63,7 @@ WITHIN_A_LAYER = {
     ("run", "train"),
     ("run_folder", "plan"),
     ("run_folder", "train"),
+    ("compare", "trials"),
     ("cli", "lab"),
 }
 

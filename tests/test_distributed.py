@@ -153,7 +153,7 @@ def test_evaluation_and_prediction_are_shared(work: Path, tmp_path: Path) -> Non
     words = ["predict", str(work / "one"), str(work / "data"), "--conf", "0.01", "--out", str(found)]
     assert main(words) == 0
     files = sorted(path.name for path in found.iterdir())
-    assert files == sorted(path.name for path in (work / "two").iterdir()) and len(files) == 25
+    assert files == sorted(path.name for path in (work / "two").iterdir()) and len(files) == 27
     assert all((found / name).read_bytes() == (work / "two" / name).read_bytes() for name in files)
 
 
@@ -229,11 +229,3 @@ def test_torchrun_starts_it(work: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert len(losses(tmp_path / "run")) == 3
     assert json.loads((tmp_path / "run" / "run.json").read_text())["machine"]["processes"] == 3
-
-
-def test_compare_refuses_several_processes(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    assert main(["compare", "--data", "scenes", "--steps", "1", "--out", str(tmp_path / "out")]) == 2
-    assert "compare works in one process" in capfd.readouterr().err

@@ -70,7 +70,7 @@ def test_a_second_ctrl_c_ends_at_once(trials: list[dict[str, Any]]) -> None:
     assert trial["problems"] == []
     assert trial["status"] == 130
     assert trial["seconds"] < 5  # its save takes ten
-    assert trial["said"] == ["neocog: interrupted at once; --resume goes on from the last checkpoint"]
+    assert trial["said"] == ["neocog: interrupted at once; --resume goes on from what was saved"]
 
 
 def test_the_interrupted_training_ends_with_the_same_bits(trials: list[dict[str, Any]]) -> None:

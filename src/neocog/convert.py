@@ -24,7 +24,7 @@ from torch import Tensor
 
 from neocog import convert_child
 from neocog.errors import CheckpointError, DiskError, UsageError
-from neocog.files import disk_errors, make_folder, write_folder
+from neocog.files import disk_errors, make_folder, require_empty, write_folder
 from neocog.weights import (
     FORMAT,
     digest,
@@ -65,8 +65,7 @@ def convert_weights(source: Path, folder: Path, key: str = "") -> Converted:
     """
     if source.suffix == ".safetensors":
         raise UsageError(f"{source}: safetensors already (give it to --weights as it is)")
-    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
-        raise UsageError(f"{folder}: exists already; give a new or an empty folder")
+    require_empty(folder)
     tensors = read_foreign(source, key)
     broken = first_not_finite(tensors)
     if broken is not None:

@@ -19,11 +19,12 @@ from neocog.backbones.compact import compact
 from neocog.backbones.darknet import CLASSIFYING, Darknet, darknet
 from neocog.backbones.lenet import lenet5
 from neocog.backbones.notes import notes_digit, notes_pattern
-from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
+from neocog.backbones.resnet import CONV5, STRIDE8, resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import thin, vgg16
 from neocog.errors import UsageError
 from neocog.models.classifier import ClassifierOptions
 from neocog.models.deconvnet import DeconvNetOptions
+from neocog.models.dilated_fcn import DilatedFCNOptions
 from neocog.models.fast_rcnn import FastRCNNOptions
 from neocog.models.faster_rcnn import FasterRCNNOptions
 from neocog.models.fcn import FCNOptions
@@ -67,9 +68,9 @@ class BackboneEntry:
     """The same for whole pictures, to classify or to localize; not tuned where it is `_WHOLE`."""
     pyramid: tuple[str, ...] = ()  # the maps that a feature pyramid is built on, fine to coarse
     variants: Mapping[str, Callable[[], Backbone]] = field(default_factory=dict)
-    """`dilated`: the last stage keeps the stride before it. `trunk`: without a pyramid of its own, or what
-    only detection added. `original`: as first published. `switches`: with BatchNorm, and the switches of its
-    poolings."""
+    """`dilated`: the last stage keeps the stride before it. `stride8`: so do the last two. `trunk`: without a
+    pyramid of its own, or what only detection added. `original`: as first published. `switches`: with
+    BatchNorm, and the switches of its poolings."""
 
 
 _SGD: dict[str, Any] = {"optimizer": "sgd", "lr": 1e-3, "batch": 2, "ema": 0.0}
@@ -81,7 +82,10 @@ def _resnet(build: Callable[..., Backbone]) -> BackboneEntry:
     """Regions of 14 x 14 cells go through `layer4`, which halves them (He et al. 2016, appendix A)."""
     levels = ("layer3", "layer3", "layer4", "layer4", ("layer2", "layer3", "layer4"))
     stages = ("layer1", "layer2", "layer3", "layer4")
-    variants = {"dilated": partial(build, dilated=True)}
+    variants = {
+        "dilated": partial(build, dilations=CONV5),
+        "stride8": partial(build, dilations=STRIDE8),
+    }
     # BatchNorm cannot learn from a single picture of 32 px, whose last map is one cell.
     return BackboneEntry(build, *levels, pool=14, least=64, pyramid=stages, variants=variants)
 
@@ -373,6 +377,11 @@ def fcn_options(backbone: str, side: int, *, finest: int) -> FCNOptions:
         extra=192 if backbone == "compact" else 0,
         between=backbone in ("vgg16", "thin"),
     )
+
+
+def dilated_fcn_options(backbone: str, side: int) -> DilatedFCNOptions:
+    """A quarter of the last map's channels, as torchvision has them."""
+    return DilatedFCNOptions(hidden=128 if backbone in ("resnet18", "resnet34") else 512)
 
 
 def deconvnet_options(backbone: str, side: int) -> DeconvNetOptions:

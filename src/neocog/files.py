@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from neocog.errors import DiskError
+from neocog.errors import DiskError, UsageError
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -50,6 +50,14 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     """
     with _in_place_of(path) as temporary:
         _write_new(temporary, data.encode() if isinstance(data, str) else data)
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes]) -> None:
+    """As `write_atomic`, of a file too large to be held: its bytes come one piece after another."""
+    with _in_place_of(path) as temporary, temporary.open("xb") as file:
+        file.writelines(pieces)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_again(path: Path, data: bytes) -> None:
@@ -233,6 +241,12 @@ class JsonLines:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
+def require_empty(folder: Path) -> None:
+    """Raise UsageError unless a folder is new or empty."""
+    if folder.is_symlink() or (folder.exists() and (not folder.is_dir() or any(folder.iterdir()))):
+        raise UsageError(f"{folder}: exists already; give a new or an empty folder")
+
+
 def finite(value: Any) -> Any:
     """The same value with null in place of the numbers that JSON cannot say."""
     if isinstance(value, Mapping):
@@ -240,6 +254,15 @@ def finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def json_line(record: Mapping[str, Any]) -> bytes:
+    """One JSON object as a line in UTF-8.
+
+    What is not a finite number becomes null. Bytes of a file's name that are no UTF-8 become JSON escapes.
+    """
+    text = json.dumps(finite(record), ensure_ascii=False, allow_nan=False) + "\n"
+    return text.encode(errors="backslashreplace")
 
 
 def _step_of(line: bytes) -> float:

@@ -244,7 +244,6 @@ class TaskEntry:
     shown: tuple[Column, ...]  # the metrics that matter most; the first decides which weights are best
     per_class: tuple[Column, ...]  # a table of classes
     axis: str  # what curves are drawn against
-    pipeline: str  # the hub's name of the task, for model cards
     most: float | None = 1.0  # the largest value that there can be, for the axes of charts
     extra: Callable[[Any], dict[str, Any]] = _nothing  # what else `evaluation.json` holds
 
@@ -270,7 +269,6 @@ TASKS: dict[Task, TaskEntry] = {
             Column("coco_ap75", "COCO AP75", "coco_ap75"),
         ),
         axis="average precision",
-        pipeline="object-detection",
     ),
     Task.SEGMENT: TaskEntry(
         SegmentationJudge(),
@@ -286,7 +284,6 @@ TASKS: dict[Task, TaskEntry] = {
             Column("boundary_f1", "boundary F1", "boundary_f1"),
         ),
         axis="mean IoU",
-        pipeline="image-segmentation",
         extra=lambda result: {"confusion": result.confusion.tolist()},
     ),
     Task.CLASSIFY: TaskEntry(
@@ -298,7 +295,6 @@ TASKS: dict[Task, TaskEntry] = {
             Column("precision", "precision"),
         ),
         axis="accuracy",
-        pipeline="image-classification",
         extra=lambda result: {"confusion": result.confusion.tolist()},
     ),
     Task.LOCALIZE: TaskEntry(
@@ -315,7 +311,6 @@ TASKS: dict[Task, TaskEntry] = {
             Column("corloc50", "CorLoc50", "corloc50"),
         ),
         axis="localization accuracy",
-        pipeline="object-detection",
     ),
     Task.RECONSTRUCT: TaskEntry(
         ReconstructionJudge(),
@@ -327,7 +322,6 @@ TASKS: dict[Task, TaskEntry] = {
         ),
         axis="PSNR dB",
         most=None,
-        pipeline="image-to-image",
     ),
 }
 """What is measured, by task."""

@@ -67,7 +67,7 @@ class RunOptions:
     size: tuple[int, int]  # (height, width) that pictures are fitted into, pixels
     train_split: str
     val_split: str | None
-    weights: str | None  # of the backbone: "imagenet", a file, or None for fresh ones
+    weights: str | None  # "imagenet" or a file: of the backbone; "coco": of all; None: fresh ones
     training: TrainOptions
     augmentation: Augmentation
     options: Any  # the model's own option dataclass

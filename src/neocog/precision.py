@@ -9,7 +9,8 @@ import torch
 from neocog.errors import UsageError
 
 Precision = Literal["auto", "f32", "bf16"]
-"""`bf16`: convolutions and matrix products read bfloat16; their sums, boxes and losses stay f32."""
+"""`bf16`: convolutions and matrix products read bfloat16; their sums, boxes and losses stay f32. `auto`: in
+training, bf16 where the hardware has it; of a trained model, see `neocog.bf16_check`."""
 
 
 def uses_bf16(precision: str, device: torch.device) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from threading import get_ident
 from typing import Any
@@ -21,11 +21,11 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 from neocog.data.images import read_image
 from neocog.data.packing import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
+from neocog.fast import packed
 from neocog.fold import fold_batchnorm
-from neocog.precision import uses_bf16
 from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
-from neocog.published import PREFIX, fetch_detector
+from neocog.published import published_model, split_reference
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Answer, Batch, Detections, Frame, Sample, Task, blank_batch
 from neocog.weights import (
@@ -62,16 +62,19 @@ class Predictor:
         classes: Sequence[str],
         size: tuple[int, int],
         config: dict[str, Any] | None = None,
-        precision: str = "auto",
+        precision: str = "f32",
     ) -> None:
         """`size`: the (height, width) that pictures are fitted into. `config`: what `save_model` stored.
 
-        `precision`: auto, f32 or bf16, see `neocog.precision`; UsageError for another word.
+        `precision`: f32, or bf16, which is quick where the hardware has it; UsageError for another word.
         """
         own: Any = copy.deepcopy(model).eval().requires_grad_(False)
         # What a detector is made of shows in a small picture; others may want theirs of one size.
         tried = (64, 64) if own.task is Task.DETECT else size
-        folded: Any = fold_batchnorm(own, partial(_try_out, size=tried))
+        self._trial = blank_batch(tried, 1)
+        self.device = next(model.parameters()).device
+        self.bf16 = False
+        folded: Any = fold_batchnorm(own, self._try_out)
         self.model: Any = folded.to(memory_format=torch.channels_last)
         if hasattr(self.model, "compress"):
             self.model.compress()
@@ -79,15 +82,29 @@ class Predictor:
         self.search: SearchOptions | None = getattr(self.model, "search", None)
         self.unseen: tuple[int, ...] = getattr(self.model, "unseen", ())  # classes it was never shown
         self.classes, self.size, self.config = tuple(classes), size, config or {}
-        self.device = next(model.parameters()).device
         self.transform = evaluation_recipe(resized(self.model.options, size))
         self.padding = padding_of(self.model)
         self._places: Tensor | None = None  # the label of each of the network's classes, or -1
-        self.bf16 = uses_bf16(precision, self.device)
+        if precision not in ("f32", "bf16"):
+            raise UsageError(f"a model calculates in f32 or bf16, not in {precision}")
+        self.bf16 = precision == "bf16"
         if self.bf16:  # autocast would convert these weights again for every picture
             for layer in self.model.modules():
                 if isinstance(layer, nn.Conv2d | nn.Linear):
                     layer.to(torch.bfloat16)
+
+    @cached_property
+    def network(self) -> Any:
+        """`model`, made ready for this device: what is run. It has no gradients, and nothing to look into."""
+        return packed(self.model, self._try_out) if self.device.type == "cpu" else self.model
+
+    def _try_out(self, network: Any) -> Any:
+        """One picture through the network."""
+        return self._through(network, self._trial.to(self.device))
+
+    def _through(self, network: Any, batch: Batch) -> Any:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
+            return network(batch)
 
     def predict(self, image: Picture) -> Any:
         """What the model says of one picture: a `Prediction` of a detector, else a `ClassPrediction`, an
@@ -137,10 +154,9 @@ class Predictor:
     def run_among(self, batch: Batch, among: Sequence[str]) -> tuple[list[Any], Timing, dict[str, list[Any]]]:
         """As `run`, and what a zero-shot detector finds where only these classes can be predicted: `seen`,
         `unseen`. The network runs once; the time is that of `run`."""
-        batch = batch.to(self.device).without_targets()
+        batch, network = batch.to(self.device).without_targets(), self.network
         began = self._now()
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.bf16):
-            output = self.model(batch)
+        output = self._through(network, batch)
         computed = self._now()
         _require_finite({"output": output}, batch)
         middle = self._now()
@@ -206,37 +222,37 @@ def padding_of(model: Any) -> int:
     return int(getattr(model, "padding", STRIDE))
 
 
-def _try_out(model: nn.Module, size: tuple[int, int]) -> None:
-    """One picture through the network."""
-    model(blank_batch(size, 1).to(next(model.parameters()).device))
-
-
 def load(
     path: str | Path,
     device: str | torch.device = "cpu",
-    precision: str = "auto",
+    precision: str = "f32",
     change: Callable[[Any], Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    weights: str | Path | None = None,
 ) -> Predictor:
-    """A trained model from a run folder, a model folder, or `coco:NAME`, a published detector.
+    """A trained model from a run folder, a model folder, or `coco:NAME`, a published model.
 
-    A published detector is fetched at its first use; `progress` is called with the bytes received and the
-    size of the file. `change`: the model's options -> other options, such as thresholds; weights must still
-    fit, and what they name, such as a file of label vectors, is read. Raises CheckpointError with one line,
-    UsageError for an unknown name.
+    With `weights`, `path` is the name of a model, such as "ssd", and they are what others published for it:
+    "imagenet", "coco", or their file. A published model is fetched at its first use; `progress` is called
+    with the bytes received and the size of the file. `change`: the model's options -> other options, such as
+    thresholds; weights must still fit, and what they name, such as a file of label vectors, is read. Raises
+    CheckpointError with one line, UsageError for an unknown name.
     """
-    if str(path).startswith(PREFIX):
-        config, weights, folder = fetch_detector(str(path), progress)
+    published = split_reference(str(path)) if weights is None else (str(path), weights)
+    if published is not None:
+        config, tensors, folder = published_model(*published, progress)
     else:
+        if str(path) in MODELS and not Path(path).exists():
+            raise CheckpointError(f"{path}: no such run; for a published model give weights (imagenet, coco)")
         folder = find_model(Path(path))
-        config, weights = load_model(folder)
+        config, tensors = load_model(folder)
     if change is not None:
         changed = change(_options(config, folder))
         entry, size = MODELS[config["model"]], (config["size"][0], config["size"][1])
         config |= {"options": entry.suit(changed, config["classes"], None, size)}
-    with _no_larger_than(sum(value.numel() for value in weights.values())):
+    with _no_larger_than(sum(value.numel() for value in tensors.values())):
         model = build(config, folder)
-    restore_weights(model, weights, folder / WEIGHTS)
+    restore_weights(model, tensors, folder / WEIGHTS)
     size = config["size"]
     return Predictor(model.to(device), config["classes"], (size[0], size[1]), config, precision)
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from neocog.data.images import read_image
+from neocog.errors import UsageError
 from neocog.types import (
     IGNORED_PIXEL,
     Answer,
@@ -86,6 +87,18 @@ class Prediction:
             {"image_id": image_id, "category_id": label + 1, "bbox": box, "score": score}
             for box, score, label in found
         ]
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections`, with the classes' names in `data["class_name"]`.
+
+        Raises UsageError where supervision is not installed.
+        """
+        return _supervision().Detections(
+            xyxy=self.boxes,
+            confidence=self.scores,
+            class_id=self.labels.astype(int),
+            data={"class_name": np.array(self.names, dtype=str)},
+        )
 
 
 class _Named:
@@ -205,6 +218,41 @@ class MaskPrediction:
         """Plain values, ready for JSON: the mask itself is a picture, and not in it."""
         return {"source": self.source, "shares": self.shares()}
 
+    def to_coco(self, image_id: int = 0) -> list[dict[str, Any]]:
+        """COCO stuff records, one for each class in the picture, its pixels as compressed run lengths.
+
+        Category ids count from 1 in class order, background included.
+        """
+        from faster_coco_eval.core import mask as run_lengths
+
+        records = []
+        for label in self._labels():
+            encoded = run_lengths.encode(np.asfortranarray(self.mask == label, np.uint8))
+            counts = encoded["counts"].decode("ascii")
+            segmentation = {"size": list(self.mask.shape), "counts": counts}
+            records.append({"image_id": image_id, "category_id": label + 1, "segmentation": segmentation})
+        return records
+
+    def to_supervision(self) -> Any:
+        """The same as `supervision.Detections`, one for each class in the picture, with its pixels as `mask`.
+
+        Their scores are the means over those pixels, and their names are in `data["class_name"]`. Raises
+        UsageError where supervision is not installed.
+        """
+        labels = self._labels()
+        masks = np.array([self.mask == label for label in labels]).reshape(-1, *self.mask.shape)
+        return _supervision().Detections(
+            xyxy=np.array([_bounds(mask) for mask in masks], np.float32).reshape(-1, 4),
+            mask=masks,
+            confidence=np.array([self.scores[mask].mean() for mask in masks], np.float32),
+            class_id=np.array(labels, int),
+            data={"class_name": np.array([self.classes[label] for label in labels], dtype=str)},
+        )
+
+    def _labels(self) -> list[int]:
+        """The classes that the picture has pixels of, in their order."""
+        return [label for label in np.unique(self.mask).tolist() if label < len(self.classes)]
+
 
 @dataclass(frozen=True, slots=True)
 class CodePrediction:
@@ -245,6 +293,20 @@ def prediction_of(answer: Answer, classes: Sequence[str], source: str = "") -> A
             return MaskPrediction(answer.labels.numpy(), scores.amax(0).numpy(), names, source)
         case Reconstruction(image, code):
             return CodePrediction(image.permute(1, 2, 0).numpy(), code.numpy(), source)
+
+
+def _supervision() -> Any:
+    try:
+        import supervision
+    except ImportError as error:
+        raise UsageError("to_supervision needs supervision: pip install supervision") from error
+    return supervision
+
+
+def _bounds(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """x0 y0 x1 y1 around the true cells of a mask (H, W)."""
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _pixels(image: Picture) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a run says to people: model card, sample pictures, one self-contained page."""
+"""What a run says to people: sample pictures, one self-contained page."""
 
 from __future__ import annotations
 
@@ -36,40 +36,6 @@ def save_samples(folder: Path, data: Dataset, evaluation: Evaluation) -> None:
         path = folder / f"{number:02}.png"
         with disk_errors(path):
             side_by_side(truth, found, ("truth", "prediction")).save(path)
-
-
-def model_card(run: Mapping[str, Any], evaluation: Evaluation | None) -> str:
-    """The README of a model folder: what it is, what it learnt from, what it achieves, what it is not for."""
-    options, data = run["options"], run["data"]
-    lines = [
-        "---",
-        "library_name: neocog",
-        f"pipeline_tag: {TASKS[Task(run['task'])].pipeline}",
-        "---",
-        "",
-        f"# {options['model']} on {options['backbone']}: {data['name']}",
-        "",
-        f"Trained with Neocog {run['neocog']} on the split `{data['split']}` of `{data['name']}` "
-        f"({data['images']} images), input {options['size'][1]} px, seed {options['training']['seed']}.",
-        "",
-        f"Classes: {', '.join(run['classes'])}.",
-        "",
-    ]
-    if evaluation is not None:
-        lines += [f"Measured on the split `{evaluation.split}` ({evaluation.images} images):", ""]
-        lines += ["| metric | value |", "| --- | --- |"]
-        lines += [
-            f"| {name} | {'-' if v is None else f'{v:.4f}'} |" for name, v in evaluation.metrics.items()
-        ]
-        lines += [""]
-    lines += [
-        "Use: `neocog predict FOLDER photo.jpg --out DIR`, or `neocog.load(FOLDER).predict(image)`.",
-        "",
-        "Limits: it knows these classes only, as they look in that data set; scores are not calibrated. "
-        "The licence of the training data may limit what the weights can be used for.",
-        "",
-    ]
-    return "\n".join(lines)
 
 
 def run_report(out: Path, run: Mapping[str, Any], evaluation: Evaluation | None) -> None:

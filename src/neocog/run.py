@@ -31,6 +31,7 @@ from neocog.parts.heads import TwoLayerHead
 from neocog.plan import Machine, RunOptions, open_split, require_memory
 from neocog.predict import Predictor, load, padding_of
 from neocog.propose import find_all, with_proposals
+from neocog.published import start_from_published
 from neocog.reports import run_report
 from neocog.run_folder import (
     DESCRIPTION,
@@ -88,7 +89,10 @@ class Run:
         self.data = without_unseen(self.data, unseen)
         if self.validation is not None:
             self.validation = without_unseen(self.validation, unseen)
-        if options.weights is not None:
+        self.fresh: list[str] = []  # layers that published weights of the whole model do not fill
+        if options.weights == "coco":
+            self.fresh = start_from_published(options.model, model)
+        elif options.weights is not None:
             dense = start_from(options.backbone, model.backbone, options.weights)
             heads = TwoLayerHead | DilatedDense | ConvolvedDense
             for part in model.children():  # VGG-16's dense layers, or those of a classifier
@@ -290,9 +294,8 @@ class Run:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.result())
-        return Predictor(
-            model, self.data.classes, self.options.size, self.config(), self.options.training.precision
-        )
+        precision = "bf16" if self.training.bf16 else "f32"
+        return Predictor(model, self.data.classes, self.options.size, self.config(), precision)
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""

@@ -14,7 +14,6 @@ from typing import Annotated, NamedTuple, TypeVar
 import numpy as np
 from pydantic import Field, TypeAdapter
 
-from neocog.compare import run_of
 from neocog.data.open import open_data
 from neocog.data.scenes import Scenes
 from neocog.errors import CheckpointError
@@ -24,6 +23,7 @@ from neocog.pictures.figure import Still
 from neocog.pictures.figures import trained
 from neocog.predict import load
 from neocog.run_folder import DESCRIPTION
+from neocog.trials import run_of
 from neocog.types import Sample, Task
 from neocog.weights import MOST_DOCUMENT, read_file
 

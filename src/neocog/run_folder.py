@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from neocog.cards import model_card
 from neocog.checkpoint import (
     Checkpoint,
     flatten_optimizer,
@@ -27,13 +28,13 @@ from neocog.errors import CheckpointError, UsageError
 from neocog.evaluate import Evaluation
 from neocog.files import write_atomic
 from neocog.plan import RunOptions
-from neocog.reports import model_card, save_samples
+from neocog.reports import save_samples
 from neocog.train import Training
 from neocog.version import __version__
 from neocog.weights import check_weights, on_one_line, restore_weights, save_model
 from neocog.zoo import MODELS
 
-DESCRIPTION = "run.json"
+DESCRIPTION, EVALUATION = "run.json", "evaluation.json"
 
 
 def describe(
@@ -181,8 +182,9 @@ def give_away(
     evaluation: Evaluation | None,
 ) -> None:
     """Save weights as the model, and what was measured of them on the validation data."""
-    save_model(out / "model", config, weights, model_card(document, evaluation))
+    result = None if evaluation is None else evaluation.to_dict()
+    save_model(out / "model", config, weights, model_card(document, result))
     if evaluation is not None:
-        write_atomic(out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=2) + "\n")
+        write_atomic(out / EVALUATION, json.dumps(result, indent=2) + "\n")
         assert validation is not None
         save_samples(out / "samples", validation, evaluation)

@@ -14,6 +14,7 @@ from neocog.defaults import (
     BACKBONES,
     classifier_options,
     deconvnet_options,
+    dilated_fcn_options,
     fast_rcnn_options,
     faster_rcnn_options,
     fcn_options,
@@ -30,6 +31,7 @@ from neocog.errors import UsageError
 from neocog.models.alternating import alternating_stages
 from neocog.models.classifier import Classifier
 from neocog.models.deconvnet import DeconvNet, deconvnet_stages
+from neocog.models.dilated_fcn import DilatedFCN
 from neocog.models.fast_rcnn import FastRCNN
 from neocog.models.faster_rcnn import FasterRCNN
 from neocog.models.fcn import FCN, fcn_stages
@@ -45,7 +47,7 @@ from neocog.ops.names import unknown
 from neocog.parts.candidates import Candidates
 from neocog.parts.stages import Stage
 from neocog.proposals.search import SearchOptions
-from neocog.transforms.geometry import Resize, ShorterSide
+from neocog.transforms.geometry import CentreCrop, Resize, ShorterSide
 from neocog.transforms.warp import Size
 from neocog.types import Batch, Detections, Task
 
@@ -272,6 +274,16 @@ MODELS: dict[str, ModelEntry] = {
     "fcn-32s": _fcn(32, "every cell of the last map scored, and the scores enlarged"),
     "fcn-16s": _fcn(16, "the same, with the scores of a map of stride 16 added"),
     "fcn-8s": _fcn(8, "the same, with those of a map of stride 8 added too"),
+    "fcn-dilated": ModelEntry(
+        Task.SEGMENT,
+        DilatedFCN,
+        dilated_fcn_options,
+        ("resnet50", "resnet18", "resnet34", "resnet101"),
+        "Chen et al. 2015, arXiv:1412.7062",
+        "a backbone whose last maps stay at stride 8, scored and enlarged",
+        compared=False,  # it has no backbone that learns from nothing in minutes
+        variant="stride8",
+    ),
     "deconvnet": ModelEntry(
         Task.SEGMENT,
         DeconvNet,
@@ -333,11 +345,14 @@ def create(
     return entry.build(None if entry.alone else build(), count, options)
 
 
-def resized(options: Any, size: Size) -> Size | Resize | ShorterSide:
+def resized(options: Any, size: Size) -> Size | Resize | ShorterSide | CentreCrop:
     """How a model with these options wants pictures: fitted into `size`, or otherwise where they say so.
 
     `stretch`: to exactly that size, as SSD does. `shorter`: the size is as well turned by a quarter.
+    `centre`: such a share of each, from its middle.
     """
+    if getattr(options, "centre", 0.0):
+        return CentreCrop(size, options.centre)
     if getattr(options, "stretch", False):
         return Resize(size)
     return ShorterSide(min(size), max(size)) if getattr(options, "shorter", False) else size

@@ -8,7 +8,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from neocog.backbones.backbone import freeze_batchnorm
-from neocog.backbones.resnet import Bottleneck, resnet18, resnet34, resnet50, resnet101
+from neocog.backbones.resnet import (
+    CONV5,
+    STRIDE8,
+    Bottleneck,
+    Dilations,
+    resnet18,
+    resnet34,
+    resnet50,
+    resnet101,
+)
 from neocog.errors import UsageError
 
 PUBLISHED = [  # parameters, elements of buffers, entries of the state dict; torchvision's
@@ -57,12 +66,15 @@ def test_maps_have_the_stated_channels_and_strides(build, width):
         assert maps[name].shape == (2, backbone.channels[name], -(-97 // stride), -(-130 // stride))
 
 
-def test_dilation_keeps_the_stride_and_the_weights_of_the_last_stage():
+@pytest.mark.parametrize(("dilations", "stride", "same"), [(CONV5, 16, "layer3"), (STRIDE8, 8, "layer2")])
+def test_dilation_keeps_the_stride_and_the_weights_of_the_last_stages(
+    dilations: Dilations, stride: int, same: str
+) -> None:
     with torch.device("meta"):
-        plain, dilated = resnet50(), resnet50(dilated=True)
+        plain, dilated = resnet50(), resnet50(dilations=dilations)
         maps = dilated(torch.empty(1, 3, 97, 130)).maps
-    assert dilated.strides["layer4"] == 16
-    assert maps["layer4"].shape == (1, 2048, *maps["layer3"].shape[2:])
+    assert dilated.strides["layer4"] == dilated.strides[same] == stride
+    assert maps["layer4"].shape == (1, 2048, *maps[same].shape[2:])
     shapes = [{name: value.shape for name, value in net.state_dict().items()} for net in (plain, dilated)]
     assert shapes[0] == shapes[1]
 

@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from neocog.cards import PIPELINES
 from neocog.cli import main
 from neocog.cli.compare import family_of
 from neocog.cli.training import run_options
@@ -60,7 +61,7 @@ def test_it_trains_is_measured_and_predicts(model: str, folders: dict[str, Path]
     assert main(["train", model, "--data", str(data), "--out", str(out), *QUICK, *words]) == 0
     assert json.loads((out / "run.json").read_text())["task"] == task
     assert (out / "samples" / "00.png").exists() and (out / "report.html").exists()
-    assert TASKS[task].pipeline in (out / "model" / "README.md").read_text()
+    assert PIPELINES[task] in (out / "model" / "README.md").read_text()
     assert main(["evaluate", str(out), "--threads", "1"]) == 0
     measured = json.loads((out / "evaluation.json").read_text())
     assert measured["task"] == task and measured["split"] == "test"

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from neocog.backbones.backbone import Backbone
 from neocog.backbones.compact import compact
-from neocog.backbones.resnet import resnet18, resnet50
+from neocog.backbones.resnet import CONV5, resnet18, resnet50
 from neocog.backbones.vgg import vgg16
 from neocog.errors import UsageError
 from neocog.explain.receptive import Field, field_of, over_pixels, receptive_field
@@ -66,7 +66,7 @@ def test_the_field_is_what_can_change_the_cell() -> None:
     assert p2.stride == 4 and p2.size > receptive_field(network, "p3").size
 
 
-@pytest.mark.parametrize("build", [vgg16, resnet18, lambda: resnet18(dilated=True)])
+@pytest.mark.parametrize("build", [vgg16, resnet18, lambda: resnet18(dilations=CONV5)])
 def test_it_is_what_arithmetic_finds(build: Callable[[], Backbone]) -> None:
     network = build()
     for level in network.channels:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from neocog.models.torchvision_faster_rcnn import fasterrcnn_from_torchvision
-from neocog.published import DETECTORS
+from neocog.published import TRAINED
 from neocog.types import Batch, Detections, Frame, SampleKey
 from neocog.zoo import create
 
@@ -155,7 +155,7 @@ def test_so_they_do_in_single_precision() -> None:
 def test_the_published_file_and_its_classes_are_torchvisions() -> None:
     models = pytest.importorskip("torchvision.models")
     reference = models.get_model_weights("fasterrcnn_resnet50_fpn").COCO_V1
-    entry = DETECTORS["fasterrcnn_resnet50_fpn"]
+    entry = TRAINED["fasterrcnn_resnet50_fpn"]
     assert entry.file.url == reference.url
     assert entry.file.megabytes == reference.meta["_file_size"]
     names = reference.meta["categories"]

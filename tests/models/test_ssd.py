@@ -18,7 +18,7 @@ from neocog.models.ssd import SSD, SSDOptions
 from neocog.models.torchvision_ssd import ssd300_from_torchvision
 from neocog.ops.assign import NEGATIVE, UNUSED
 from neocog.parts.extras import DilatedDense, L2Norm
-from neocog.published import read_detector
+from neocog.published import read_model
 from neocog.testing import FULL, check_detector, check_learns, make_batch
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.types import Frame, Objects, Sample, blank_batch
@@ -301,7 +301,7 @@ def test_torchvisions_file_must_be_whole(tmp_path: Path) -> None:
     file = tmp_path / "other.pth"
     torch.save({"fc.weight": torch.zeros(2, 2)}, file)
     with pytest.raises(CheckpointError, match="not an ssd300_vgg16"):
-        read_detector("ssd300_vgg16", file)
+        read_model("ssd300_vgg16", file)
     torch.save(state, file)
     with pytest.raises(CheckpointError, match="the model wants"):
-        read_detector("ssd300_vgg16", file)
+        read_model("ssd300_vgg16", file)

@@ -10,7 +10,7 @@ import torch
 
 from neocog.models.torchvision_ssd import OPTIONS
 from neocog.predict import load
-from neocog.published import COCO_CLASSES, DETECTORS, convert_detector
+from neocog.published import COCO_CLASSES, TRAINED, convert_model
 from neocog.types import Batch, Frame, SampleKey
 
 pytestmark = pytest.mark.oracle
@@ -44,7 +44,7 @@ def test_finds_what_torchvision_finds(theirs: Any, tmp_path: Path) -> None:
     calibrate(theirs, images)
     file = tmp_path / "ssd300.pth"
     torch.save(theirs.state_dict(), file)
-    convert_detector("ssd300_vgg16", file, tmp_path / "model")
+    convert_model("ssd300_vgg16", file, tmp_path / "model")
     ours = load(tmp_path / "model", precision="f32").model
     with torch.inference_mode():
         wanted = theirs(list(images))
@@ -80,7 +80,7 @@ def calibrate(model: Any, images: torch.Tensor) -> None:
 def test_options_and_classes_are_torchvisions(theirs: Any) -> None:
     detection = pytest.importorskip("torchvision.models.detection")
     weights = detection.SSD300_VGG16_Weights.COCO_V1
-    published = DETECTORS["ssd300_vgg16"].file
+    published = TRAINED["ssd300_vgg16"].file
     assert published.url == weights.url
     assert published.megabytes == weights.meta["_file_size"]
     names = weights.meta["categories"][1:]

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from neocog.backbones.resnet import resnet18, resnet34, resnet50, resnet101
+from neocog.backbones.resnet import CONV5, resnet18, resnet34, resnet50, resnet101
 from neocog.backbones.vgg import vgg16
 from neocog.ops.arithmetic import Field
 from neocog.ops.summary import summarize
@@ -69,7 +69,7 @@ def test_fields_of_resnets_are_the_published_ones(build, sizes):
 
 def test_dilation_in_the_last_stage_widens_the_field_at_the_same_stride():
     with torch.device("meta"):
-        rows = summarize(resnet101(dilated=True), 128).rows
+        rows = summarize(resnet101(dilations=CONV5), 128).rows
     assert rows[-1].field == Field(811 + 3 * 4 * 16, 16, 0)  # three 3x3 convolutions, dilation 2, jump 16
 
 

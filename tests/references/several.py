@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ from neocog.data.scenes import Scenes
 from neocog.distributed.connect import connect
 from neocog.distributed.norm import synchronise
 from neocog.distributed.peers import ALONE, Group, Peers
-from neocog.errors import DataError, NeocogError
+from neocog.distributed.shared import require_shared
+from neocog.errors import DataError, NeocogError, UsageError
 from neocog.evaluate import evaluate
 from neocog.plan import Machine
 from neocog.predict import STRIDE, Predictor
@@ -136,6 +138,21 @@ def check_meetings(peers: Peers) -> None:
         assert "folder: not the same in process" in str(error)
     else:
         raise AssertionError("a difference was not noticed")
+    for count in (1, 20):
+        mine = list(peers.deal(count))
+        assert mine == sorted(mine)
+        assert sorted(number for own in peers.gather(mine) for number in own) == list(range(count))
+    for _ in range(2):
+        peers.wait_for_all()
+    with TemporaryDirectory() as own:
+        require_shared(Path(peers.spread(own)), peers)
+        peers.gather(None)
+        try:
+            require_shared(Path(own), peers)
+        except UsageError as error:
+            assert "process 1 does not see this folder of the first" in str(error)
+        else:
+            raise AssertionError("folders of their own were not noticed")
     some, none = nn.Parameter(torch.ones(2, 2)), nn.Parameter(torch.ones(3))
     if peers.rank == 1:
         some.grad = torch.full((2, 2), 3.0)

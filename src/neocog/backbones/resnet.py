@@ -70,14 +70,24 @@ def _shortcut(before: int, after: int, stride: int) -> nn.Sequential | None:
     return nn.Sequential(nn.Conv2d(before, after, 1, stride, bias=False), nn.BatchNorm2d(after))
 
 
+Dilations = tuple[tuple[int, int], tuple[int, int]]
+"""Of the 3x3 convolutions of `layer3` and of `layer4`: in the first block, and in the others."""
+
+PLAIN: Dilations = ((1, 1), (1, 1))
+CONV5: Dilations = ((1, 1), (2, 2))
+"""R-FCN's "a trous" conv5: `layer4` stays at stride 16."""
+STRIDE8: Dilations = ((1, 2), (2, 4))
+"""Both stay at stride 8 (Chen et al. 2015, arXiv:1412.7062); a first block still reads the grid before it."""
+
+
 class ResNet(Backbone):
     """A 7x7 convolution, a pooling and four stages of residual blocks; a dense layer if `classes` is given.
 
     Maps: `conv1` (after ReLU, stride 2), `pool1` (4), and `layer1` to `layer4` (4, 8, 16, 32), which the
     paper calls conv2_x to conv5_x.
 
-    `depths` counts the blocks of each stage. `dilated` keeps the last stage at stride 16 and dilates its 3x3
-    convolutions by 2 instead (R-FCN's "a trous" conv5). `zero_init` starts the last normalisation of every
+    `depths` counts the blocks of each stage. `dilations`: PLAIN, CONV5 or STRIDE8; a stage that is dilated
+    keeps the stride before it. `zero_init` starts the last normalisation of every
     block at zero, so that each block begins as its shortcut (Goyal et al. 2017, arXiv:1706.02677).
     """
 
@@ -87,13 +97,14 @@ class ResNet(Backbone):
         depths: tuple[int, int, int, int],
         classes: int | None = None,
         *,
-        dilated: bool = False,
+        dilations: Dilations = PLAIN,
         zero_init: bool = False,
     ) -> None:
         c = 64 * block.expansion
         channels = {"conv1": 64, "pool1": 64, "layer1": c, "layer2": 2 * c, "layer3": 4 * c, "layer4": 8 * c}
-        last = 16 if dilated else 32
-        strides = {"conv1": 2, "pool1": 4, "layer1": 4, "layer2": 8, "layer3": 16, "layer4": last}
+        steps = [1 if dilation > 1 else 2 for _, dilation in dilations]  # strides of the last two stages
+        strides = {"conv1": 2, "pool1": 4, "layer1": 4, "layer2": 8}
+        strides |= {"layer3": 8 * steps[0], "layer4": 8 * steps[0] * steps[1]}
         super().__init__(channels, strides)
         self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
@@ -101,8 +112,8 @@ class ResNet(Backbone):
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.layer1 = _stage(block, depths[0], 64, 64, 1)
         self.layer2 = _stage(block, depths[1], c, 128, 2)
-        self.layer3 = _stage(block, depths[2], 2 * c, 256, 2)
-        self.layer4 = _stage(block, depths[3], 4 * c, 512, 1 if dilated else 2, 2 if dilated else 1)
+        self.layer3 = _stage(block, depths[2], 2 * c, 256, steps[0], dilations[0])
+        self.layer4 = _stage(block, depths[3], 4 * c, 512, steps[1], dilations[1])
         self.fc = None if classes is None else nn.Linear(8 * c, classes)
         self._initialise(zero_init)
 
@@ -150,28 +161,33 @@ class ResNet(Backbone):
 
 
 def _stage(
-    block: type[BasicBlock | Bottleneck], depth: int, before: int, width: int, stride: int, dilation: int = 1
+    block: type[BasicBlock | Bottleneck],
+    depth: int,
+    before: int,
+    width: int,
+    stride: int,
+    dilations: tuple[int, int] = (1, 1),
 ) -> nn.Sequential:
-    first = block(before, width, stride, dilation)
-    rest = (block(width * block.expansion, width, 1, dilation) for _ in range(depth - 1))
+    first = block(before, width, stride, dilations[0])
+    rest = (block(width * block.expansion, width, 1, dilations[1]) for _ in range(depth - 1))
     return nn.Sequential(first, *rest)
 
 
-def resnet18(classes: int | None = None, *, dilated: bool = False, zero_init: bool = False) -> ResNet:
+def resnet18(classes: int | None = None, *, dilations: Dilations = PLAIN, zero_init: bool = False) -> ResNet:
     """ResNet-18; 11,689,512 parameters with 1,000 classes."""
-    return ResNet(BasicBlock, (2, 2, 2, 2), classes, dilated=dilated, zero_init=zero_init)
+    return ResNet(BasicBlock, (2, 2, 2, 2), classes, dilations=dilations, zero_init=zero_init)
 
 
-def resnet34(classes: int | None = None, *, dilated: bool = False, zero_init: bool = False) -> ResNet:
+def resnet34(classes: int | None = None, *, dilations: Dilations = PLAIN, zero_init: bool = False) -> ResNet:
     """ResNet-34; 21,797,672 parameters with 1,000 classes."""
-    return ResNet(BasicBlock, (3, 4, 6, 3), classes, dilated=dilated, zero_init=zero_init)
+    return ResNet(BasicBlock, (3, 4, 6, 3), classes, dilations=dilations, zero_init=zero_init)
 
 
-def resnet50(classes: int | None = None, *, dilated: bool = False, zero_init: bool = False) -> ResNet:
+def resnet50(classes: int | None = None, *, dilations: Dilations = PLAIN, zero_init: bool = False) -> ResNet:
     """ResNet-50; 25,557,032 parameters with 1,000 classes."""
-    return ResNet(Bottleneck, (3, 4, 6, 3), classes, dilated=dilated, zero_init=zero_init)
+    return ResNet(Bottleneck, (3, 4, 6, 3), classes, dilations=dilations, zero_init=zero_init)
 
 
-def resnet101(classes: int | None = None, *, dilated: bool = False, zero_init: bool = False) -> ResNet:
+def resnet101(classes: int | None = None, *, dilations: Dilations = PLAIN, zero_init: bool = False) -> ResNet:
     """ResNet-101; 44,549,160 parameters with 1,000 classes."""
-    return ResNet(Bottleneck, (3, 4, 23, 3), classes, dilated=dilated, zero_init=zero_init)
+    return ResNet(Bottleneck, (3, 4, 23, 3), classes, dilations=dilations, zero_init=zero_init)

@@ -22,11 +22,15 @@ from neocog.backbones.backbone import freeze_batchnorm
 from neocog.convert import FOREIGN, read_foreign, read_own
 from neocog.convert import WEIGHTS as CONVERTED
 from neocog.errors import CheckpointError, DiskError, UsageError
+from neocog.ops.names import unknown
 
 HEADS = ("classifier.", "fc.")  # what a backbone built without classes lacks
 OPTIONAL = ".num_batches_tracked"  # files older than PyTorch 0.4.1 have no such counter
 TIMEOUT_SECONDS = 30.0
 CHUNK_BYTES = 1 << 20
+
+WORDS = ("imagenet", "coco")
+"""What stands for a file of weights: the data that published ones learnt from."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes received so far and the size of the file."""
@@ -153,10 +157,15 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """The tensors by name, on the CPU, in a file of weights or a folder that `convert-weights` wrote.
 
     A `.pth` or `.pt` file is read in a process without rights; nothing in it is executed. Values may be NaN.
-    Raises CheckpointError when it is missing, damaged, or holds anything but tensors.
+    Raises CheckpointError when it is missing, damaged, or holds anything but tensors, UsageError for a word
+    that is no path.
     """
     if path.is_dir() and (path / CONVERTED).is_file():
         path = path / CONVERTED
+    if path.parent == Path() and not (path.suffix or path.exists()):
+        raise UsageError(
+            f"{unknown(path.name, WORDS, 'weights')} (or give a file: .pth, .pt or .safetensors)"
+        )
     if path.suffix not in (*FOREIGN, ".safetensors"):
         raise CheckpointError(f"{path}: not a file of weights: expected .pth, .pt or .safetensors")
     if not path.is_file():

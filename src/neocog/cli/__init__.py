@@ -24,12 +24,14 @@ from neocog.cli import (
     doctor,
     evaluate,
     explain,
+    export,
     figures,
     filter,
     lab,
     models,
     predict,
     proposals,
+    push,
     summary,
     train,
 )
@@ -67,6 +69,7 @@ app.command("evaluate", epilog=evaluate.EXAMPLE)(evaluate.evaluate)
 app.command("predict", epilog=predict.EXAMPLE)(predict.predict)
 app.command("compare", epilog=compare.EXAMPLE)(compare.compare)
 app.command("explain", epilog=explain.EXAMPLE)(explain.explain)
+app.command("export", epilog=export.EXAMPLE)(export.export)
 app.command("filter", epilog=filter.EXAMPLE)(filter.filter)
 app.command("figures", epilog=figures.EXAMPLE)(figures.figures)
 app.command("models", epilog=models.EXAMPLE)(models.models)
@@ -75,6 +78,7 @@ app.command("lab", epilog=lab.EXAMPLE)(lab.lab)
 app.add_typer(data.app, name="data")
 app.command("proposals", epilog=proposals.EXAMPLE)(proposals.proposals)
 app.command("convert-weights", epilog=convert.EXAMPLE)(convert.convert_weights)
+app.command("push", epilog=push.EXAMPLE)(push.push)
 app.command("doctor", epilog=doctor.EXAMPLE)(doctor.doctor)
 
 
@@ -99,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may hold anything
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages for torch: steps a sixth shorter
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # or a lost process is told of in thirty lines
     words, debug = _take_debug(sys.argv[1:] if argv is None else argv)
     try:
         code = app(words or ["--help"], prog_name="neocog", standalone_mode=False)

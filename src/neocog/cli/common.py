@@ -45,7 +45,20 @@ PrecisionOption = Annotated[
     ),
 ]
 
-_OURS = ("run.json", "compare.json", "predictions.json", "explanation.json", "proposals.jsonl")
+PredictPrecisionOption = Annotated[
+    str,
+    typer.Option(
+        "--precision",
+        metavar="f32|bf16|auto",
+        help="Arithmetic (auto: bf16 where the hardware has it and a check on the run's own validation "
+        "pictures finds next to no loss).",
+    ),
+]
+
+_OURS = (
+    *("run.json", "compare.json", "predictions.json", "predict.json", "explanation.json"),
+    "proposals.jsonl",
+)
 
 
 def use_threads(threads: int | None) -> None:
@@ -81,6 +94,19 @@ def processes(device: str) -> AbstractContextManager[Peers]:
     return connect(find_device(device))
 
 
+def settle_precision(precision: str, run: Path, device: torch.device, file: TextIO) -> str:
+    """`f32` or `bf16`; what `auto` comes to is printed. Raises UsageError for another word."""
+    from neocog.bf16_check import choose_precision
+    from neocog.precision import check_precision
+
+    check_precision(precision)
+    if precision != "auto":
+        return precision
+    chosen, reason = choose_precision(run, device)
+    print(reason, file=file)
+    return chosen
+
+
 def output(json_target: str | None, first: bool = True) -> TextIO:
     """Where people's text goes: standard output, unless JSON takes it. Only the first of several processes
     speaks."""
@@ -103,13 +129,18 @@ def write_json(value: Any, target: str | None) -> None:
 
     Raises UsageError when the file cannot be written, DiskError when there is no room.
     """
-    if target is None:
-        return
+    if target is not None:
+        write_json_pieces([as_json(value)], target)
+
+
+def write_json_pieces(pieces: Iterable[bytes], target: str) -> None:
+    """As `write_json`, of a document too large to be held: whole lines come one piece after another."""
     if target == "-":
-        sys.stdout.write(as_json(value).decode())
+        sys.stdout.writelines(piece.decode() for piece in pieces)
         return
     try:
-        Path(target).write_bytes(as_json(value))
+        with Path(target).open("wb") as file:
+            file.writelines(pieces)
     except OSError as error:
         if error.errno in NO_ROOM:
             raise DiskError(f"--json {target}: {error.strerror}; free some space") from error

@@ -19,13 +19,13 @@ def convert_weights(
     key: Annotated[
         str, typer.Option("--key", metavar="NAME", help="Take this entry of FILE, if it holds several.")
     ] = "",
-    detector: Annotated[
+    model: Annotated[
         str | None,
         typer.Option(
             "--as",
             metavar="NAME",
-            help="FILE is this published detector (fasterrcnn_resnet50_fpn or ssd300_vgg16): DIR becomes a "
-            "model folder.",
+            help="FILE is a published model of this name, such as ssd or ssd300_vgg16: DIR becomes a model "
+            "folder.",
         ),
     ] = None,
     json: JsonOption = None,
@@ -39,8 +39,8 @@ def convert_weights(
     """
     from neocog.convert import convert_weights as convert
 
-    if detector is not None:
-        _convert_detector(detector, source, folder, key, json)
+    if model is not None:
+        _convert_model(model, source, folder, key, json)
         return
     done = convert(source, folder, key)
     print(
@@ -51,13 +51,13 @@ def convert_weights(
     write_json(result, json)
 
 
-def _convert_detector(name: str, source: Path, folder: Path, key: str, json: str | None) -> None:
-    from neocog.published import DETECTORS, convert_detector
+def _convert_model(name: str, source: Path, folder: Path, key: str, json: str | None) -> None:
+    from neocog.published import TRAINED, convert_model, published_name
 
     if key:
-        raise UsageError("--key: a published detector is a plain state dict; leave it out, or leave out --as")
-    tensors = convert_detector(name, source, folder)
-    entry = DETECTORS[name]
+        raise UsageError("--key: a published model is a plain state dict; leave it out, or leave out --as")
+    tensors = convert_model(name, source, folder)
+    entry = TRAINED[published_name(name)]
     print(f"{folder}: {entry.model} on {entry.backbone}, {tensors} tensors", file=output(json))
     result = {"path": str(folder), "tensors": tensors, "model": entry.model, "backbone": entry.backbone}
     write_json(result, json)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import json as json_module
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from neocog.cli.common import (
     DeviceOption,
     JsonOption,
-    PrecisionOption,
+    PredictPrecisionOption,
     ThreadsOption,
     output,
     processes,
+    settle_precision,
     use_threads,
     write_json,
 )
-from neocog.cli.training import IgnoreLabelOption, StrictOption, TestSetOption, WorkersOption
+from neocog.cli.training import IgnoreLabelOption, PublishedOption, StrictOption, TestSetOption, WorkersOption
+from neocog.errors import UsageError
 
 if TYPE_CHECKING:
     from neocog.distributed.peers import Peers
@@ -29,18 +31,22 @@ EXAMPLE = "Example: neocog evaluate runs/first --split test"
 
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     data: Annotated[
         str | None, typer.Option("--data", metavar="PATH", help="A data set (default: the one of the run).")
     ] = None,
     split: Annotated[
         str, typer.Option("--split", metavar="NAME", help="Which split to measure on.")
     ] = "test",
+    weights: PublishedOption = None,
     batch: Annotated[int, typer.Option("--batch", min=1, metavar="N", help="Pictures at a time.")] = 1,
     workers: WorkersOption = 0,
     threads: ThreadsOption = None,
     device: DeviceOption = "auto",
-    precision: PrecisionOption = "auto",
+    precision: PredictPrecisionOption = "f32",
     settings: TestSetOption = None,
     strict: StrictOption = False,
     ignore_label: IgnoreLabelOption = None,
@@ -58,10 +64,15 @@ def evaluate(
 
         use_threads(threads)
         change = partial(apply_settings, settings=settings) if settings else None
-        told = show_download(output(json, peers.first))
-        predictor = load(run, peers.device, precision, change, told)
+        file = output(json, peers.first)
+        told = show_download(file)
+        precision = peers.spread(settle_precision(precision, run, peers.device, file))
+        predictor = load(run, peers.device, precision, change, told, weights)
+        folder = run if weights is None and (run / "run.json").exists() else None
+        if data is None and folder is None:
+            raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
         _evaluate(
-            run,
+            folder,
             predictor,
             data,
             split,
@@ -77,7 +88,7 @@ def evaluate(
 
 
 def _evaluate(
-    run: Path,
+    folder: Path | None,
     predictor: Predictor,
     data: str | None,
     split: str,
@@ -91,28 +102,27 @@ def _evaluate(
     main: str | None,
     keep: bool,
 ) -> None:
-    """`keep`: whether the numbers are those of the run as it is, and belong in its folder."""
+    """`folder`: of the run; None for a model without one. `keep`: whether the numbers are those of the run as
+    it is, and belong in its folder."""
     from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
     from neocog.data.open import open_data
-    from neocog.errors import UsageError
     from neocog.evaluate import evaluate as measure
     from neocog.files import write_atomic
     from neocog.propose import find_all, with_proposals
+    from neocog.run_data import RunData, read_run_data
     from neocog.types import Task
 
-    description = run / "run.json"
-    if data is None and not description.exists():
-        raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
-    stored = _data_of(description) if description.exists() else {}
+    described = None if folder is None else read_run_data(folder)
+    stored = described or RunData("", None, None, "largest")
     opened = open_data(
-        data or stored["data"],
+        data or stored.data,
         split,
         strict=strict,
         task=predictor.task,
-        ignore_label=stored.get("ignore_label") if ignore_label is None else ignore_label,
-        main=main or stored.get("main") or "largest",
+        ignore_label=stored.ignore_label if ignore_label is None else ignore_label,
+        main=main or stored.main,
     )
     file, known = output(json, peers.first), len(predictor.classes)
     detects = predictor.task is Task.DETECT
@@ -122,7 +132,7 @@ def _evaluate(
     print_data(opened, file)
     if len(predictor.classes) < known:
         print(f"  of the model's {known} classes only these {len(predictor.classes)} count", file=file)
-    kept = run / "proposals" if description.exists() else None  # where training kept them
+    kept = None if folder is None else folder / "proposals"  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
     evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
@@ -132,20 +142,5 @@ def _evaluate(
     for line in evaluation.faults:
         print(f"  {line} (file left out)", file=file)
     write_json(evaluation.to_dict(), json)
-    if keep and description.exists():
-        write_atomic(run / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
-
-
-def _data_of(description: Path) -> dict[str, Any]:
-    """The data set that a `run.json` names, and how it is read."""
-    from neocog.errors import CheckpointError
-
-    try:
-        options = json_module.loads(description.read_bytes())["options"]
-        return {
-            "data": str(options["data"]),
-            "ignore_label": options.get("ignore_label"),
-            "main": options.get("main"),
-        }
-    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
-        raise CheckpointError(f"{description}: cannot be read, or damaged; give --data PATH") from error
+    if keep and folder is not None:
+        write_atomic(folder / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")

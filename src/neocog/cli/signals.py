@@ -22,6 +22,24 @@ class Stoppable(Protocol):
     def stop(self) -> None: ...
 
 
+class Stop:
+    """Of work that is more than one run: whether it was told to stop, which its present run is told too."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._run: Stoppable | None = None
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self._run is not None:
+            self._run.stop()
+
+    def passes_on_to(self, run: Stoppable) -> None:
+        self._run = run
+        if self.stopped:
+            run.stop()
+
+
 class Interrupts:
     """The handler. Without a run it interrupts at once; with one, only a second Ctrl-C does."""
 
@@ -50,7 +68,7 @@ def _leave() -> None:
     """End this process here and now: what is on the disk is whole at every moment."""
     if sys.stdout.isatty():
         os.write(1, b"\x1b[?25h")  # a live display hid the cursor
-    os.write(2, b"neocog: interrupted at once; --resume goes on from the last checkpoint\n")
+    os.write(2, b"neocog: interrupted at once; --resume goes on from what was saved\n")
     os._exit(130)
 
 

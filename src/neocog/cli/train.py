@@ -139,6 +139,8 @@ def train(
         if run.validation is not None:
             print_data(run.validation, file)
         print(describe(options), file=file)
+        if run.fresh:
+            print(f"all layers start from published weights but {', '.join(run.fresh)}", file=file)
         if resume:
             print(f"resumed at step {run.training.step}", file=file)
         show_search(run.propose(), file)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from neocog.errors import UsageError
+
 if TYPE_CHECKING:
     from neocog.plan import RunOptions
 
@@ -48,7 +50,9 @@ ValSplitOption = Annotated[
 WeightsOption = Annotated[
     str | None,
     typer.Option(
-        "--weights", metavar="imagenet|FILE", help="Start the backbone from published weights or a file."
+        "--weights",
+        metavar="imagenet|coco|FILE",
+        help="Start the backbone from published weights or a file; with coco, the whole model.",
     ),
 ]
 PretrainOption = Annotated[
@@ -106,8 +110,19 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="An option of the model, such as rpn.nms=0.6 (repeatable)."
     ),
 ]
+PublishedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        metavar="imagenet|coco|FILE",
+        help="RUN names a model, such as ssd: use its published weights, fetched once, or their FILE.",
+    ),
+]
 OutOption = Annotated[Path, typer.Option("--out", metavar="DIR", help="The folder to write, exactly.")]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")]
+ResumeOption = Annotated[
+    bool, typer.Option("--resume", help="Go on with what --out holds: nothing is done twice.")
+]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Stop at the first fault in the data.")]
 
 
@@ -147,13 +162,24 @@ def run_options(
         default_size,
         default_training,
     )
+    from neocog.published import TRAINED, published_name
     from neocog.zoo import MODELS, known
 
     entry = MODELS[known(model, MODELS, "model")]
-    backbone = known(backbone or entry.backbones[0], entry.backbones, f"backbone of {model}")
+    published = TRAINED[published_name(model, weights)] if weights == "coco" else None
+    usual = entry.backbones[0] if published is None else published.backbone
+    backbone = known(backbone or usual, entry.backbones, f"backbone of {model}")
     opened = open_data(data, train_split, task=entry.task, ignore_label=ignore_label, main=main)
-    fitted = default_size(model, backbone, opened) if size is None else (size, size)
-    own = apply_settings(entry.options(backbone, max(fitted)), settings or [])
+    if published is None:
+        fitted = default_size(model, backbone, opened) if size is None else (size, size)
+        own = entry.options(backbone, max(fitted))
+    else:
+        fitted, own = published.size if size is None else (size, size), published.options
+        if backbone != usual or getattr(own, "side", max(fitted)) != max(fitted):
+            raise UsageError(
+                f"--weights coco: of {model} on {usual} at {max(published.size)} px; give no other"
+            )
+    own = apply_settings(own, settings or [])
     return RunOptions(
         model=model,
         backbone=backbone,

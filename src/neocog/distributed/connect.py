@@ -42,7 +42,7 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
     watch = _Watch(store, group.rank, size, patience)
     try:
         yield group
-        group.gather(None)  # all of them end well, or none
+        group.end()  # all of them end well, or none
     except (Exception, KeyboardInterrupt) as error:
         if not watch.may_tell():
             raise SystemExit(exit_code_of(error)) from error
@@ -50,12 +50,6 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
     finally:
         watch.stop()
     dist.destroy_process_group()
-
-
-def require_alone(verb: str) -> None:
-    """Raise UsageError if torchrun started several processes: this verb would do the same in each."""
-    if os.environ.get("WORLD_SIZE", "") not in ("", "1"):
-        raise UsageError(f"{verb} works in one process: start it without torchrun")
 
 
 def _place() -> tuple[int, int]:
@@ -96,7 +90,7 @@ def _join(rank: int, size: int, device: torch.device) -> tuple[Group, Any]:
     except (RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [""])[0]
         raise DeviceError(f"process {rank} of {size} cannot meet the others ({reason})") from error
-    return Group(rank, size, device), own
+    return Group(rank, size, device, own), own
 
 
 class _Watch:
@@ -109,11 +103,15 @@ class _Watch:
         self._heard = dict.fromkeys(self._others, time.monotonic())
         self._asked = time.monotonic()  # when the store last answered
         self._ended = threading.Event()
-        for work in (self._show_life, self._look):
-            threading.Thread(target=work, daemon=True).start()
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._show_life, self._look)]
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
+        """Wait for the threads too: one that asks the store while the interpreter ends aborts the process."""
         self._ended.set()
+        for thread in self._threads:
+            thread.join(1.0)  # not for ever: the store may be gone
 
     def may_tell(self) -> bool:
         """Whether no other process has said yet what went wrong."""

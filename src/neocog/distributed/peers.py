@@ -5,6 +5,7 @@ All of them must call the methods of `Peers` in the same order. Those of a proce
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 LOST = (
     "another process of this run has ended or cannot be reached; start all of them again "
-    "(a training with --resume goes on from its last checkpoint)"
+    "(with --resume, train, predict and compare go on from what was saved)"
 )
 
 
@@ -61,6 +62,13 @@ class Peers:
         """Whether it is so in one of the processes."""
         return value
 
+    def deal(self, count: int) -> Iterator[int]:
+        """The numbers below `count`, each in one of the processes: whoever is free takes the next."""
+        return iter(range(count))
+
+    def wait_for_all(self) -> None:
+        """Return when all processes have come here. Others may take their time, unlike for a meeting."""
+
     def clock(self, seconds: float) -> float:
         """What the first process measured: budgets of time need one clock."""
         return seconds
@@ -90,9 +98,11 @@ ALONE = Peers()
 class Group(Peers):
     """One of several processes. Each method is a meeting: DeviceError if another process is gone."""
 
-    def __init__(self, rank: int, size: int, device: torch.device) -> None:
+    def __init__(self, rank: int, size: int, device: torch.device, store: Any = None) -> None:
+        """`store`: where all of them can count, for `deal`."""
         super().__init__(device)
         self.rank, self.size = rank, size
+        self._store, self._deals, self._waits = store, 0, 0
         self.idle = False  # nothing of this step's batch is here: this process only keeps the others company
         self._known_faults = 0
 
@@ -104,6 +114,12 @@ class Group(Peers):
         with _meeting():
             dist.all_reduce(value)
         return int(value)
+
+    def end(self) -> None:
+        """The last meeting, without tensors: gloo's thread frees those of a meeting a little later, for which
+        it needs the interpreter; where that has ended meanwhile, the process aborts."""
+        with _meeting():
+            dist.barrier()
 
     def gather(self, value: T) -> list[T]:
         values: list[Any] = [None] * self.size
@@ -119,6 +135,23 @@ class Group(Peers):
 
     def any(self, value: bool) -> bool:
         return bool(self.rows(torch.tensor([int(value)])).any())
+
+    def deal(self, count: int) -> Iterator[int]:
+        self._deals += 1
+        while (number := self._count(f"deal/{self._deals}", 1) - 1) < count:
+            yield number
+
+    def wait_for_all(self) -> None:
+        self._waits += 1
+        came = self._count(f"wait/{self._waits}", 1)
+        while came < self.size:
+            time.sleep(0.1)
+            came = self._count(f"wait/{self._waits}", 0)
+
+    def _count(self, key: str, more: int) -> int:
+        """What all processes have counted under this key, with so many more."""
+        with _meeting():
+            return int(self._store.add(key, more))
 
     def clock(self, seconds: float) -> float:
         value = torch.tensor(seconds, dtype=torch.float64)

@@ -73,7 +73,7 @@ async def stages(run: str, request: Request) -> Staged:
 
 @torch.inference_mode()
 def _staged(predictor: Predictor, pixels: np.ndarray) -> Staged:
-    model, clock = predictor.model, [time.perf_counter()]
+    model, clock = predictor.network, [time.perf_counter()]
     batch = predictor.prepare(pixels).to(predictor.device)
     clock.append(time.perf_counter())
     output = model(batch)

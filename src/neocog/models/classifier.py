@@ -36,13 +36,14 @@ class ClassifierOptions:
     first: Literal["convolution", "local", "dense"] = "convolution"
     """The first layer: a convolution; windows with weights of their own; or fully connected."""
     stretch: bool = True  # pictures are resized to exactly the run's size, not fitted into it
+    centre: float = 0.0  # share of a picture that is seen instead, in its middle; 0: all of it
     smoothing: float = 0.0  # share of a label that is spread over all classes (Szegedy et al. 2016)
 
     def __post_init__(self) -> None:
         check_range(self, 1, 65_536, "side")
         check_range(self, 0, 64, "pool")
         check_range(self, 0, 0.99, "dropout")
-        check_range(self, 0, 1, "smoothing")
+        check_range(self, 0, 1, "centre", "smoothing")
         if self.hidden:
             check_range(self, 1, 65_536, "hidden")
 

@@ -104,15 +104,18 @@ class Localizer(nn.Module):
 
     def decode(self, output: LocalizerOutput, batch: Batch) -> list[Localization]:
         """The classes' probabilities and the box, in pixels of the network's input, cut to the picture."""
+        scores, boxes = self.answers(output, batch)
+        return [Localization(*pair) for pair in zip(scores.unbind(), boxes.unbind(), strict=True)]
+
+    def answers(self, output: LocalizerOutput, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same of all pictures: probabilities (B, K) and boxes (B, 4)."""
         corners = output.corners[:, 0]
         if self.options.per_class:
             best = output.logits.argmax(dim=1)
-            corners = output.corners[torch.arange(len(best), device=best.device), best]
+            corners = output.corners[torch.arange(best.shape[0], device=best.device), best]
         pairs = corners.view(-1, 2, 2) * _sides(batch)[:2]
         ordered = torch.cat([pairs.amin(dim=1), pairs.amax(dim=1)], dim=1)
-        boxes = clip(ordered, batch.limits)
-        scores = output.logits.softmax(dim=1)
-        return [Localization(*pair) for pair in zip(scores.unbind(), boxes.unbind(), strict=True)]
+        return output.logits.softmax(dim=1), clip(ordered, batch.limits)
 
 
 def main_objects(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -135,4 +138,6 @@ def main_objects(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
 def _sides(batch: Batch) -> Tensor:
     """Width, height, width, height (4,) of what the network sees, padding included."""
     height, width = batch.images.shape[-2:]
-    return batch.images.new_tensor([width, height, width, height], dtype=torch.float32)
+    sides = (width, height, width, height)
+    # One by one: a list of them would be constant in an export.
+    return torch.stack([batch.images.new_full((), side, dtype=torch.float32) for side in sides])

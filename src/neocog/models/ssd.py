@@ -178,7 +178,7 @@ class SSD(nn.Module):
 
     def match(self, output: SSDOutput, batch: Batch) -> Tensor:
         """The object (B, A) int64 that each default box answers for in its image, NEGATIVE or UNUSED."""
-        usable = self._usable(output.boxes, batch)
+        usable = self.usable(output.boxes, batch)
         return torch.stack(
             [
                 match(output.boxes, target, positive=self.options.positive, usable=seen)
@@ -186,7 +186,7 @@ class SSD(nn.Module):
             ]
         )
 
-    def _usable(self, boxes: Tensor, batch: Batch) -> Tensor:
+    def usable(self, boxes: Tensor, batch: Batch) -> Tensor:
         """Which default boxes (B, A) bool see anything of each picture, and not only what pads it."""
         return (boxes[:, :2] < batch.limits[:, None, :2]).all(dim=2)
 
@@ -194,7 +194,7 @@ class SSD(nn.Module):
         """Every default box as every class that it may be, before suppression."""
         options = self.options
         scores = output.logits.softmax(dim=2)[..., :-1]
-        reported = (scores > options.score) & self._usable(output.boxes, batch)[..., None]
+        reported = (scores > options.score) & self.usable(output.boxes, batch)[..., None]
         image, box, label = torch.nonzero(reported, as_tuple=True)
         score = scores[image, box, label]
         best = best_of_each(score, image * self.classes + label, options.candidates)
@@ -227,4 +227,4 @@ def _predictors(channels: list[int], counts: list[int], values: int, kernels: li
 def _read(maps: list[Tensor], layers: Any, width: int) -> Tensor:
     """What a convolution makes of each map (B, C, h, w), box by box: (B, A, width) float32."""
     parts = [layer(one).permute(0, 2, 3, 1) for one, layer in zip(maps, layers, strict=True)]
-    return torch.cat([part.reshape(len(part), -1, width).float() for part in parts], dim=1)
+    return torch.cat([part.reshape(part.shape[0], -1, width).float() for part in parts], dim=1)

@@ -166,8 +166,8 @@ class YOLO(nn.Module):
             return anchor_loss(output.cells, batch, self.prior_coder, self.priors)
         return squared_loss(output.cells, batch, self.coder)
 
-    def candidates(self, output: YOLOOutput, batch: Batch) -> Candidates:
-        """Every box as every class that it may be, before suppression.
+    def scores(self, output: YOLOOutput) -> Tensor:
+        """Of every box as every class (B, S, P, K); 0 beyond the picture.
 
         A score is the confidence of a box times the score of its class. Version 1 learns both by squared
         errors and takes them as they are (a confidence below 0 is none), so that some scores exceed 1;
@@ -180,7 +180,11 @@ class YOLO(nn.Module):
             confidences, classes = cells.confidences.sigmoid(), cells.logits.softmax(dim=-1)
         if self.options.loss == "giou":
             confidences = confidences.sqrt()
-        scores = confidences[..., None] * classes * cells.inside[..., None, None]
+        return confidences[..., None] * classes * cells.inside[..., None, None]
+
+    def candidates(self, output: YOLOOutput, batch: Batch) -> Candidates:
+        """Every box as every class that it may be, before suppression."""
+        cells, scores = output.cells, self.scores(output)
         image, cell, who, label = torch.nonzero(scores > self.options.score, as_tuple=True)
         score, boxes = scores[image, cell, who, label], cells.boxes[image, cell, who]
         boxes = clip(boxes, batch.limits[image])
@@ -232,7 +236,7 @@ class ConnectedEnd(nn.Module):
         """A map (B, C, cells, cells) to (B, cells, cells, outputs)."""
         hidden = self.dropout(F.leaky_relu(self.hidden(seen.flatten(1)), SLOPE))
         said: Tensor = self.output(hidden)
-        return said.view(len(seen), self.cells, self.cells, -1)
+        return said.view(seen.shape[0], self.cells, self.cells, -1)
 
 
 class ConvolutionalEnd(nn.Module):

@@ -1,18 +1,21 @@
 """Greedy non-maximum suppression: keep the best box, drop what overlaps it, repeat.
 
 IoU is that of continuous boxes (width = x1 - x0, no +1); a box is dropped when its IoU with a kept one is
-*greater* than the threshold. On a CPU a Numba kernel does the work; elsewhere a plain torch version, which
-gives the same answer.
+*greater* than the threshold. A Numba kernel does the work, on the CPU: boxes that are elsewhere travel there
+and back in less time than a GPU takes to decide what depends on what. A plain torch version gives the same.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from neocog.ops.roi_input import is_traced
 
 
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -33,8 +36,9 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_thresh
     boxes, scores = boxes.detach(), scores.detach()
     if boxes.dtype != torch.float64:
         boxes = boxes.float()
-    if boxes.device.type != "cpu":
-        return batched_nms_torch(boxes, scores, groups, iou_threshold)
+    device = boxes.device
+    boxes, scores = boxes.cpu(), scores.cpu()
+    groups = None if groups is None else groups.cpu()
     from neocog.ops import _kernels_nms
 
     order = _best_first(scores)
@@ -42,7 +46,7 @@ def batched_nms(boxes: Tensor, scores: Tensor, groups: Tensor | None, iou_thresh
     keep = _kernels_nms.suppress(
         boxes.contiguous().numpy(), members, starts, _not_above(iou_threshold, boxes.dtype)
     )
-    return torch.from_numpy(order[keep[order]])
+    return torch.from_numpy(order[keep[order]]).to(device)
 
 
 def nms_torch(boxes: Tensor, scores: Tensor, iou_threshold: float) -> Tensor:
@@ -83,6 +87,10 @@ def best_of_each(scores: Tensor, groups: Tensor, most: int) -> Tensor:
     count = torch.bincount(groups)
     if len(groups) == 0 or int(count.max()) <= most:
         return torch.arange(len(scores), device=scores.device)
+    if scores.device.type == "cpu" and not is_traced():
+        members, starts = _by_group(_best_first(scores.detach()), groups)
+        best = [members[start:end][:most] for start, end in itertools.pairwise(starts)]
+        return torch.from_numpy(np.sort(np.concatenate(best)))
     order = scores.argsort(descending=True, stable=True)
     order = order[groups[order].argsort(stable=True)]
     start = (count.cumsum(0) - count)[groups[order]]

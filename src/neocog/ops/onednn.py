@@ -28,7 +28,7 @@ NARROWEST = 16
 @cache
 def products_are_slow() -> bool:
     """Whether torch's float32 matrix product is the slow one here, and `linear` can do without it."""
-    return torch.backends.mkl.is_available() and _is_amd() and _has_product()
+    return torch.backends.mkl.is_available() and _is_amd() and _has_product()  # type: ignore[no-untyped-call]
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from neocog.ops.roi_input import MOST_SAMPLES, channels_last, check_regions, divided, huge, use_kernels
+from neocog.ops.roi_input import (
+    MOST_SAMPLES,
+    channels_last,
+    check_regions,
+    divided,
+    huge,
+    is_traced,
+    use_kernels,
+)
 
 
 def roi_align(
@@ -154,14 +162,17 @@ def corners(start: Tensor, end: Tensor, bins: int, samples: int, limit: int) -> 
     if samples:
         grid, first, most = torch.full_like(size, samples), torch.zeros_like(left), samples
     else:
-        grid = size.ceil().nan_to_num(0).clamp(0, MOST_SAMPLES)
+        grid = size.ceil().nan_to_num(0).clamp(min=0).clamp(max=MOST_SAMPLES)
         # Samples lie at least half a cell apart, so of a huge box only those about the map are visited.
         first = ((-2 - left) * grid / size).floor().nan_to_num(0, 0, 0).clamp(min=0)
-        most = max(1, min(int(grid.max()), 2 * (limit + 4))) if grid.numel() else 1
+        if is_traced():  # without values: no region that lies in the map has a larger bin
+            most = limit // bins + 1
+        else:
+            most = max(1, min(int(grid.max()), 2 * (limit + 4))) if grid.numel() else 1
     k = first + torch.arange(most, device=start.device, dtype=start.dtype)[:, None, None]  # (S, R, bins)
     at = left + (k + 0.5) * size / grid
     seen = (k < grid) & (at >= -1) & (at <= limit)
-    at = at.nan_to_num(0).clamp(0, limit - 1)
+    at = at.nan_to_num(0).clamp(min=0).clamp(max=limit - 1)
     low = at.floor()
     share = seen / grid.clamp(min=1)
     cells = torch.cat([low, (low + 1).clamp(max=limit - 1)]).long()

@@ -104,19 +104,26 @@ def _pool_torch(features: Tensor, batch_index: Tensor, rows: Tensor, cols: Tenso
     """Maxima over windows of 1, 2, 4, ... cells, once for the map; each bin is then four of those windows."""
     b, c, h, w = features.shape
     flat = channels_last(features).flatten(0, 2)  # (B H W, C)
+    graded = torch.is_grad_enabled() and features.requires_grad
     with torch.no_grad():
-        winner = _winners(flat.detach().view(b, h, w, c), batch_index, rows, cols)
-    pooled = flat.gather(0, winner.flatten(0, 2)).view(winner.shape)
+        pooled, *winners = _best(flat.detach().view(b, h, w, c), batch_index, rows, cols, graded)
+    if graded:
+        pooled = flat.gather(0, winners[0].flatten(0, 2)).view(pooled.shape)
     filled = (rows[0] < rows[1])[:, :, None] & (cols[0] < cols[1])[:, None]
     return torch.where(filled[..., None], pooled, 0).permute(0, 3, 1, 2)
 
 
-def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """Index (R, ph, pw, C) into (B H W) of the first largest of each bin of cells (B, H, W, C)."""
+Table = tuple[Tensor, ...]
+"""Values, and where they are wanted their places."""
+
+
+def _best(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor, places: bool) -> Table:
+    """The largest value (R, ph, pw, C) of each bin of cells (B, H, W, C), and its first place in (B H W)."""
     b, h, w = cells.shape[0], int(cells.shape[1]), int(cells.shape[2])  # a trace holds for one size of map
-    place = torch.arange(b * h * w, device=cells.device).view(b, h, w, 1).expand(cells.shape)
     tables = []
-    tall = (cells, place)
+    tall: Table = (cells,)
+    if places:
+        tall += (torch.arange(b * h * w, device=cells.device).view(b, h, w, 1).expand(cells.shape),)
     levels_y, levels_x = _levels(rows, h), _levels(cols, w)
     for k in range(levels_y):
         if k:
@@ -126,21 +133,19 @@ def _winners(cells: Tensor, batch_index: Tensor, rows: Tensor, cols: Tensor) -> 
             if m:
                 wide = _first_best(wide, _shifted(wide, 2, 1 << (m - 1)))
             tables.append(wide)
-    values = torch.stack([value for value, _ in tables]).flatten(0, 3)
-    places = torch.stack([at for _, at in tables]).flatten(0, 3)
+    stacked = [torch.stack(columns).flatten(0, 3) for columns in zip(*tables, strict=True)]
 
     level_y, ys = _cover(rows, h)
     level_x, xs = _cover(cols, w)
     table = level_y[:, :, None] * levels_x + level_x[:, None]  # (R, ph, pw)
     base = (table * b + batch_index[:, None, None]) * h
-    best: tuple[Tensor, Tensor] | None = None
+    best: Table = ()
     for y in ys:
         for x in xs:
             at = (base + y[:, :, None]) * w + x[:, None]
-            found = (values[at], places[at])
-            best = found if best is None else _first_best(best, found)
-    assert best is not None
-    return best[1]
+            found = tuple(one[at] for one in stacked)
+            best = _first_best(best, found) if best else found
+    return best
 
 
 def _levels(ends: Tensor, limit: int) -> int:
@@ -158,14 +163,16 @@ def _cover(ends: Tensor, limit: int) -> tuple[Tensor, tuple[Tensor, Tensor]]:
     return level, (ends[0].clamp(max=limit - 1), (ends[1] - 2**level).clamp(min=0))
 
 
-def _shifted(pair: tuple[Tensor, Tensor], dim: int, by: int) -> tuple[Tensor, Tensor]:
-    """Both tensors read `by` cells further on; the last cell repeats."""
-    size = pair[0].shape[dim]
-    at = (torch.arange(size, device=pair[0].device) + by).clamp(max=size - 1)
-    return pair[0].index_select(dim, at), pair[1].index_select(dim, at)
+def _shifted(table: Table, dim: int, by: int) -> Table:
+    """The tensors read `by` cells further on; the last cell repeats."""
+    size = table[0].shape[dim]
+    at = (torch.arange(size, device=table[0].device) + by).clamp(max=size - 1)
+    return tuple(one.index_select(dim, at) for one in table)
 
 
-def _first_best(a: tuple[Tensor, Tensor], b: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def _first_best(a: Table, b: Table) -> Table:
     """The larger values with their places; of equals, the earlier place."""
+    if len(a) == 1:
+        return (torch.maximum(a[0], b[0]),)
     take = (b[0] > a[0]) | ((b[0] == a[0]) & (b[1] < a[1]))
     return torch.where(take, b[0], a[0]), torch.where(take, b[1], a[1])

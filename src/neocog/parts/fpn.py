@@ -83,7 +83,7 @@ class PyramidRPN(nn.Module):
         suppressed among themselves; the best of them all are an image's proposals.
         """
         scored = [self.shared.score(one) for one in maps]
-        anchors = [self._anchors(place, one, size) for place, one in enumerate(maps)]
+        anchors = [self.anchors(place, one, size) for place, one in enumerate(maps)]
         candidates = [
             self.shared.candidates(own, logits.detach(), deltas.detach(), batch)
             for own, (logits, deltas) in zip(anchors, scored, strict=True)
@@ -95,7 +95,8 @@ class PyramidRPN(nn.Module):
         """As `RPN.loss`: the sample of a picture is drawn from the anchors of all maps."""
         return self.shared.loss(output, batch)
 
-    def _anchors(self, place: int, features: Tensor, size: tuple[int, int]) -> Tensor:
+    def anchors(self, place: int, features: Tensor, size: tuple[int, int]) -> Tensor:
+        """Those (A, 4) of the map of this place in the pyramid, of pictures padded to `size`."""
         shape = (features.shape[2], features.shape[3])
         if self.corner:
             return corner_grid(self.bases[place], shape, size)

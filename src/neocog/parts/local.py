@@ -59,7 +59,7 @@ class LocallyConnected2d(nn.Module):
         _check_size(x, self.size)
         windows = F.unfold(x, self.kernel, self.dilation, self.padding, self.stride)  # (B, window, positions)
         found = torch.bmm(windows.permute(2, 0, 1), self.weight.transpose(1, 2))  # (positions, B, outputs)
-        maps = found.permute(1, 2, 0).reshape(len(x), -1, *self.cells)
+        maps = found.permute(1, 2, 0).reshape(x.shape[0], -1, *self.cells)
         return maps if self.bias is None else maps + self.bias.view(maps.shape[1:])
 
     def extra_repr(self) -> str:
@@ -82,7 +82,7 @@ class Dense2d(nn.Module):
         """Raises UsageError for an input of another size."""
         _check_size(x, self.size)
         found: Tensor = self.linear(x.flatten(1))
-        return found.view(len(x), self.outputs, *self.cells)
+        return found.view(x.shape[0], self.outputs, *self.cells)
 
 
 def replace_first(network: nn.Module, first: First, side: int) -> None:

@@ -96,7 +96,7 @@ class RPN(nn.Module):
 
     def score(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features (B, C, H, W) to logits (B, A, 2) and deltas (B, A, 4) of the map's anchors, float32."""
-        count = len(features)
+        count = features.shape[0]  # len() of a tensor would be a constant in an export
         hidden = F.relu(self.norm(self.conv(features)))
         logits = self.logits(hidden).permute(0, 2, 3, 1).reshape(count, -1, 2).float()
         deltas = self.deltas(hidden).permute(0, 2, 3, 1).reshape(count, -1, 4).float()

@@ -82,6 +82,25 @@ class ShorterSide:
 
 
 @dataclass(frozen=True, slots=True)
+class CentreCrop:
+    """The middle of a picture, `size` large: so scaled that it is `share` of the picture along one side, and
+    at most that along the other. A share of 224 / 256 is how classifiers of ImageNet are judged."""
+
+    size: Size
+    share: float = 0.875
+
+    def __post_init__(self) -> None:
+        _check_size("CentreCrop", self.size)
+        if not 0 < self.share <= 1:
+            raise UsageError(f"CentreCrop: share must lie in (0, 1], got {self.share:g}")
+
+    def draw(self, rng: np.random.Generator, size: Size) -> tuple[Matrix, Size]:
+        factor = max(self.size[0] / size[0], self.size[1] / size[1]) / self.share
+        scaled = Frame(size, size).then(_stretch(size, new := _scaled(size, factor)), new)
+        return scaled.then(_place(new, self.size, 0.5, 0.5), self.size).matrix, self.size
+
+
+@dataclass(frozen=True, slots=True)
 class Letterbox:
     """Fit into `size`, centred, with fill around: every picture gets exactly this size."""
 
