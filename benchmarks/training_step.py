@@ -164,7 +164,7 @@ def their_turn(case: Case, model: nn.Module, batch: Batch) -> Turn:
     return turn
 
 
-def our_turn(model: nn.Module, batch: Batch, precision: Any) -> Turn:
+def our_turn(model: Any, batch: Batch, precision: Any) -> Turn:
     """A step of `neocog.fit`, of a network prepared as a run prepares it."""
     options = TrainOptions(
         steps=MOST_STEPS,

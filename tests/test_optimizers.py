@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -70,8 +71,8 @@ def test_sgd_and_adamw_are_pytorchs_to_the_bit(
     start = [one.contiguous(memory_format=layout) if one.ndim == 4 else one for one in start]
     ours, theirs = ([nn.Parameter(one.clone()) for one in start] for _ in range(2))
     if kind == "sgd":
-        how = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.01, "fused": True}
-        both = SGD(ours, **how), torch.optim.SGD(theirs, **how)
+        how: dict[str, Any] = {"lr": 0.1, "momentum": momentum, "weight_decay": 0.01, "fused": True}
+        both: tuple[Any, Any] = SGD(ours, **how), torch.optim.SGD(theirs, **how)
     else:
         both = AdamW(ours, lr=0.1, fused=True), torch.optim.AdamW(theirs, lr=0.1, fused=True)
     for step in range(3):

@@ -77,7 +77,7 @@ def test_losses_and_gradients_are_torchvisions(fast: bool, monkeypatch: pytest.M
     for name, value in wanted.items():
         assert found[name].item() == pytest.approx(value.item(), rel=2e-3), name
     sum(found.values()).backward()
-    sum(wanted.values()).backward()  # type: ignore[union-attr]
+    sum(wanted.values()).backward()
     pairs = {
         "backbone.conv1.weight": theirs.backbone.body.conv1.weight,
         "backbone.layer3.2.conv1.weight": theirs.backbone.body.layer3[2].conv1.weight,

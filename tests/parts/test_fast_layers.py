@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -92,7 +93,8 @@ def losses(steps: int, patch: pytest.MonkeyPatch, fast: bool) -> list[float]:
         patch.setattr(train, "fast_layers", lambda _: [])
     torch.manual_seed(0)
     options = ClassifierOptions(side=64)
-    model = Classifier(ResNet(Bottleneck, (1, 1, 1, 1)), 2, options).to(memory_format=torch.channels_last)
+    model: Any = Classifier(ResNet(Bottleneck, (1, 1, 1, 1)), 2, options)
+    model.to(memory_format=torch.channels_last)
     learning = TrainOptions(steps=steps, precision="f32", optimizer="sgd", lr=2e-3)
     training = Training(model, learning, steps)
     assert bool(training.fast) == fast
