@@ -294,8 +294,12 @@ class Run:
         """The network with its averaged weights, apart from the one in training."""
         model: nn.Module = copy.deepcopy(self.model)
         model.load_state_dict(self.training.result())
-        precision = "bf16" if self.training.bf16 else "f32"
-        return Predictor(model, self.data.classes, self.options.size, self.config(), precision)
+        return Predictor(model, self.data.classes, self.options.size, self.config(), self._precision)
+
+    @property
+    def _precision(self) -> str:
+        """What it trains in, and is judged in."""
+        return "bf16" if self.training.bf16 else "f32"
 
     def config(self) -> dict[str, Any]:
         """What `model/config.json` stores: enough to build the network again."""
@@ -381,7 +385,7 @@ class Run:
         if self.validation is None or not (self.out / "model" / "config.json").exists():
             self._give_away(None)
         elif self.evaluation is None:  # measured before a resume: the report needs more than was kept of it
-            model = load(self.out, self.machine.device, self.options.training.precision)
+            model = load(self.out, self.machine.device, self._precision)
             self.evaluation = evaluate(model, self.validation, strict=self.machine.strict)
         self._document["unreadable"] = self._all_unreadable()
         write_description(self.out, self._document)
