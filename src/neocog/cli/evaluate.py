@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json as json_module
+import shutil
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,10 +22,12 @@ from neocog.cli.common import (
     use_threads,
     write_json,
 )
+from neocog.cli.signals import Stop, interrupts
 from neocog.cli.training import IgnoreLabelOption, PublishedOption, StrictOption, TestSetOption, WorkersOption
 from neocog.errors import UsageError
 
 if TYPE_CHECKING:
+    from neocog.data.dataset import Dataset
     from neocog.distributed.peers import Peers
     from neocog.predict import Predictor
 
@@ -49,6 +53,12 @@ def evaluate(
     precision: PredictPrecisionOption = "f32",
     settings: TestSetOption = None,
     strict: StrictOption = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume", help="Record each picture in the run's folder at once, and go on after a kill."
+        ),
+    ] = False,
     ignore_label: IgnoreLabelOption = None,
     main: Annotated[
         str | None,
@@ -71,6 +81,8 @@ def evaluate(
         folder = run if weights is None and (run / "run.json").exists() else None
         if data is None and folder is None:
             raise UsageError(f"{run}: no run.json in it that names the data; give --data PATH")
+        if resume and folder is None:
+            raise UsageError(f"--resume records in a run's folder, and {run} is none")
         _evaluate(
             folder,
             predictor,
@@ -84,6 +96,7 @@ def evaluate(
             ignore_label=ignore_label,
             main=main,
             keep=not settings,
+            resume=resume,
         )
 
 
@@ -101,9 +114,10 @@ def _evaluate(
     ignore_label: int | None,
     main: str | None,
     keep: bool,
+    resume: bool,
 ) -> None:
     """`folder`: of the run; None for a model without one. `keep`: whether the numbers are those of the run as
-    it is, and belong in its folder."""
+    it is, and belong in its folder. `resume`: record there, and go on from what is recorded."""
     from neocog.cli.progress import show_search
     from neocog.cli.tables import print_data, print_evaluation
     from neocog.data.dataset import require_classes
@@ -135,7 +149,17 @@ def _evaluate(
     kept = None if folder is None else folder / "proposals"  # where training kept them
     opened = with_proposals(opened, predictor.search, kept)
     show_search(find_all(opened, workers, peers.share), file)
-    evaluation = measure(predictor, opened, batch=batch, workers=workers, peers=peers, strict=strict)
+    how: dict[str, Any] = {"batch": batch, "workers": workers, "peers": peers, "strict": strict}
+    if folder is None or not resume:
+        evaluation = measure(predictor, opened, **how)
+    else:
+        records = folder / f"evaluating-{_job(predictor, opened, batch)}"
+        with interrupts() as signals:
+            stop = Stop()
+            signals.watch(stop)
+            evaluation = measure(predictor, opened, kept=records, stopping=lambda: stop.stopped, **how)
+        if peers.first:
+            shutil.rmtree(records)
     if not peers.first:
         return
     print_evaluation(evaluation, file)
@@ -144,3 +168,13 @@ def _evaluate(
     write_json(evaluation.to_dict(), json)
     if keep and folder is not None:
         write_atomic(folder / "evaluation.json", json_module.dumps(evaluation.to_dict(), indent=2) + "\n")
+
+
+def _job(predictor: Predictor, data: Dataset, batch: int) -> str:
+    """Some digits that are others for another model, other data, or another way to measure them."""
+    told = hashlib.sha256()
+    for name, value in predictor.model.state_dict().items():
+        told.update(name.encode() + value.float().cpu().numpy().tobytes())
+    how = [predictor.model.options, predictor.size, predictor.classes, predictor.bf16, batch]
+    told.update(repr([how, data.fingerprint, data.split]).encode())
+    return told.hexdigest()[:12]

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -76,6 +76,7 @@ class Loader:
         shuffle: bool = True,
         share: tuple[int, int] = (0, 1),
         strict: bool = False,
+        only: Sequence[int] | None = None,
     ) -> None:
         """`steps` is where the stream ends (counted from 0, not from `start_step`); None never ends.
 
@@ -87,6 +88,8 @@ class Loader:
         turns, a whole batch each.
 
         With `strict`, the first picture that cannot be read ends an iteration by DataError.
+
+        `only`: with `shuffle` off, the steps that are wanted, in order, in place of all.
 
         With `shuffle`, a batch must hold whole groups of the data set: UsageError if it cannot.
         """
@@ -105,7 +108,7 @@ class Loader:
             one_pass = math.ceil(self._count / batch_size)
             steps = one_pass if steps is None else min(steps, one_pass)
         group = _group(dataset, batch_size) if shuffle else 1
-        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share, group)
+        self._plan = _Plan(self._count, batch_size, seed, start_step, steps, shuffle, share, group, only)
         self._gives_empty = shuffle and share[1] > 1
         memory = MEMORY // max(workers, 1) if shuffle else 0  # one pass reads nothing twice
         drawn = transform if isinstance(transform, Drawn) else Drawn((transform,), seed)
@@ -212,8 +215,12 @@ def evaluation_batches(
     stride: int = 32,
     share: tuple[int, int] = (0, 1),
     strict: bool = False,
+    only: Sequence[int] | None = None,
 ) -> Loader:
-    """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller."""
+    """Every picture once, in the data set's order, under epoch 0; the last batch may be smaller.
+
+    `only`: the batches that are wanted, by their numbers from 0, in place of all.
+    """
     return Loader(
         dataset,
         transform,
@@ -223,6 +230,7 @@ def evaluation_batches(
         shuffle=False,
         share=share,
         strict=strict,
+        only=only,
     )
 
 
@@ -258,10 +266,13 @@ class _Plan:
     shuffle: bool
     share: tuple[int, int]
     group: int = 1  # consecutive samples that stay together; divides `count` and `batch_size`
+    only: Sequence[int] | None = None  # steps of one pass
 
     def __len__(self) -> int:
         if self.stop is None:
             raise TypeError("an endless loader has no length; give it `steps`")
+        if self.only is not None:
+            return len(self.only[self.share[0] :: self.share[1]])
         return len(range(self._first(), self.stop, self._turns()))
 
     def _turns(self) -> int:
@@ -274,7 +285,8 @@ class _Plan:
         group, groups = self.group, self.count // self.group
         epoch, order = -1, np.arange(groups)
         number, processes = self.share if self.shuffle else (0, 1)
-        for step in itertools.count(self._first(), self._turns()):
+        steps = itertools.count(self._first(), self._turns())
+        for step in steps if self.only is None else self.only[self.share[0] :: self.share[1]]:
             if self.stop is not None and step >= self.stop:
                 return
             first, end = (
