@@ -139,8 +139,10 @@ def test_a_run_goes_on_with_another_number_of_processes(work: Path, run: str) ->
     for name in ("report.html", "evaluation.json", "model/model.safetensors"):
         assert (work / run / name).exists()
     weights, again = first.tensors["weights"], second.tensors["weights"]
-    # Rounding may swap two of the regions that the head's BatchNorm takes its statistics from.
-    assert all(torch.allclose(value, again[name], atol=3e-3) for name, value in weights.items())
+    for name, value in weights.items():
+        # Rounding may swap two of the regions that the head's BatchNorm takes its statistics from.
+        swapped = name.startswith("head.") and "running_" in name
+        assert torch.allclose(value, again[name], atol=3e-3 if swapped else 1e-3), name
 
 
 def test_evaluation_and_prediction_are_shared(work: Path, tmp_path: Path) -> None:
