@@ -13,8 +13,9 @@ from neocog import fast
 from neocog.backbones.resnet import resnet18, resnet50
 from neocog.defaults import BACKBONES
 from neocog.fast import packed
+from neocog.nested import named_tensors
 from neocog.packed import PackedConv, usable
-from neocog.predict import Predictor, _tensors
+from neocog.predict import Predictor
 from neocog.types import Batch, Features, Frame, Proposals, SampleKey, Task
 from neocog.zoo import MODELS, create
 
@@ -60,7 +61,7 @@ def sides(model: Any) -> list[tuple[int, int]]:
 
 
 def tensors(value: Any) -> dict[str, Tensor]:
-    return {name: one for name, one in _tensors(value) if one.is_floating_point()}
+    return {name: one for name, one in named_tensors(value) if one.is_floating_point()}
 
 
 @pytest.mark.parametrize(("name", "backbone"), NETWORKS)

@@ -11,7 +11,7 @@ import copy
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from itertools import chain
 from typing import Any
@@ -21,6 +21,7 @@ from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
 from neocog.packed import PackedConv, PackedLinear, packed_form, usable
+from neocog.recorded import Recorded
 from neocog.types import Features
 
 PLAIN = (str, int, float, bool, type(None))
@@ -134,8 +135,8 @@ def _signature(kind: type[nn.Module]) -> inspect.Signature:
 class _Substitute:
     """Called in place of a module's `forward`: the traced graph, where the call is as it was traced."""
 
-    def __init__(self, module: nn.Module, graph: fx.GraphModule, arguments: Mapping[str, Any]) -> None:
-        self.kind, self.plain, self.graph = type(module), module.forward, graph.forward
+    def __init__(self, module: nn.Module, graph: Recorded, arguments: Mapping[str, Any]) -> None:
+        self.kind, self.plain, self.graph = type(module), module.forward, graph
         self.tensors = [name for name, value in arguments.items() if value is Tensor]
         self.others = {name: value for name, value in arguments.items() if value is not Tensor}
 
@@ -155,14 +156,14 @@ class _Tracer(fx.Tracer):
 
 def _traced(
     module: nn.Module, arguments: Mapping[str, Any], layers: Layers, maps: _Noting | None
-) -> fx.GraphModule | None:
+) -> Recorded | None:
     """The module as a graph of packed layers; None where what its Python does depends on the tensors.
 
     `maps`: of a backbone's output, with a note of what was read.
     """
-    plain = {name: value for name, value in arguments.items() if value is not Tensor}
+    fixed = {name: value for name, value in arguments.items() if value is not Tensor}
     try:
-        graph = _Tracer().trace(module, concrete_args=plain or None)
+        graph = _Tracer().trace(module, concrete_args=fixed or None)
     except Exception:  # whatever a network's Python makes of something that is not quite a tensor
         return None
     for node in list(graph.nodes):
@@ -171,10 +172,10 @@ def _traced(
         elif maps is not None and node.target is Features:
             made = node.kwargs["maps"]
             node.kwargs = {**node.kwargs, "maps": {name: made[name] for name in made if name in maps.read}}
-    traced = fx.GraphModule(module, graph)
+    plain, traced = fx.GraphModule(module, copy.deepcopy(graph)), fx.GraphModule(module, graph)
     _fuse(traced, layers)
     traced.recompile()
-    return traced
+    return Recorded(traced, plain)
 
 
 def _erase(graph: fx.Graph, node: fx.Node) -> None:
@@ -190,34 +191,43 @@ def _fuse(traced: fx.GraphModule, layers: Layers) -> None:
     for node in list(graph.nodes):
         if isinstance(modules.get(_name(node)), nn.Identity | nn.Dropout):
             _replace(graph, node, node.args[0])
-    place = {node: number for number, node in enumerate(graph.nodes)}
     new = {node for node in graph.nodes if isinstance(modules.get(_name(node)), nn.MaxPool2d)}
-    for node, number in place.items():
-        form = layers.get(modules.get(_name(node), traced))
-        if form is None:
-            continue
+    forms = {node: layers[modules[_name(node)]] for node in graph.nodes if modules.get(_name(node)) in layers}
+    convolutions = {node for node, form in forms.items() if isinstance(form, PackedConv)}
+    for number, (node, form) in enumerate(forms.items()):
         node.target = f"packed_{number}"
         traced.add_submodule(node.target, form)
-        new.add(node)
         after = _only_user(node)
-        other = _added(node, after) if isinstance(form, PackedConv) else None
-        if after is not None and other is not None and place[other] < number:
-            used_later = any(place[user] > number for user in other.users if user is not after)
+        other = _added(node, after, convolutions)
+        if after is not None and other is not None:
+            after.prepend(node)  # behind the other
             node.args = (*node.args, other)
-            node.kwargs = {"into": other in new and not used_later}
             _replace(graph, after, node)
             after = _only_user(node)
         if after is not None and (after.target in _RELUS or isinstance(modules.get(_name(after)), nn.ReLU)):
-            node.kwargs = {**node.kwargs, "relu": True}
+            node.kwargs = {"relu": True}
             _replace(graph, after, node)
+    place = {node: number for number, node in enumerate(graph.nodes)}
+    for node in convolutions:
+        if len(node.args) > 1:
+            other = node.args[1]
+            used_later = any(place[user] > place[node] for user in other.users)
+            node.kwargs = {**node.kwargs, "into": other in {*new, *forms} and not used_later}
 
 
-def _added(node: fx.Node, after: fx.Node | None) -> fx.Node | None:
-    """What `after` adds to the node; None where it does something else."""
-    if after is None or after.target not in _SUMS or after.kwargs:
+def _added(node: fx.Node, after: fx.Node | None, convolutions: Collection[fx.Node]) -> fx.Node | None:
+    """What `after` adds to the convolution; None where it does not, or the other takes the sum in.
+
+    Of two convolutions that is the first that is named, as it is where oneDNN chooses.
+    """
+    if node not in convolutions or after is None or after.target not in _SUMS or after.kwargs:
         return None
     others = [one for one in after.args if one is not node]
-    return others[0] if len(others) == 1 and isinstance(others[0], fx.Node) else None
+    if len(others) != 1 or not isinstance(others[0], fx.Node):
+        return None
+    other = others[0]
+    taken = other is after.args[0] and other in convolutions and _only_user(other) is after
+    return None if taken else other
 
 
 def _name(node: fx.Node) -> str:

@@ -6,7 +6,7 @@ import copy
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from threading import get_ident
@@ -23,6 +23,7 @@ from neocog.data.packing import collate
 from neocog.errors import CheckpointError, NeocogError, NumbersError, UsageError
 from neocog.fast import packed
 from neocog.fold import fold_batchnorm
+from neocog.nested import named_tensors
 from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
 from neocog.published import published_model, split_reference
@@ -191,7 +192,7 @@ def _relabelled(found: Detections, places: Tensor) -> Detections:
 
 def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
     """Raise NumbersError, naming the first tensor in there that is not finite, and the pictures."""
-    tensors = {name: value for name, value in _tensors(named) if value.is_floating_point()}
+    tensors = {name: value for name, value in named_tensors(named) if value.is_floating_point()}
     if not tensors or bool(torch.stack([value.sum().float() for value in tensors.values()]).isfinite().all()):
         return  # sums cost a fraction of looking at every element
     broken = first_not_finite(tensors)
@@ -199,22 +200,6 @@ def _require_finite(named: Mapping[str, Any], batch: Batch) -> None:
         pictures = ", ".join(frame.source or "the picture" for frame in batch.frames)
         remedy = "damaged weights, or numbers too large for them: try --precision f32"
         raise NumbersError(f"{pictures}: the network's {broken} is not finite ({remedy})")
-
-
-def _tensors(value: Any, name: str = "") -> Iterator[tuple[str, Tensor]]:
-    """Every tensor in nested dataclasses, mappings and sequences, by dotted name."""
-    if isinstance(value, Tensor):
-        yield name, value
-        return
-    parts: Any = ()
-    if is_dataclass(value):
-        parts = ((field.name, getattr(value, field.name)) for field in fields(value))
-    elif isinstance(value, Mapping):
-        parts = value.items()
-    elif isinstance(value, tuple | list):
-        parts = enumerate(value)
-    for key, part in parts:
-        yield from _tensors(part, f"{name}.{key}" if name else str(key))
 
 
 def padding_of(model: Any) -> int:

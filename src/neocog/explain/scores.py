@@ -15,7 +15,7 @@ odds left.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -25,6 +25,7 @@ from neocog.errors import UsageError
 from neocog.explain.subject import Subject, with_images
 from neocog.models.rcnn import RCNN
 from neocog.models.yolo import YOLO
+from neocog.nested import map_tensors
 from neocog.ops.boxes import iou
 from neocog.parts.candidates import Candidates
 from neocog.types import Batch, Task
@@ -112,7 +113,7 @@ def _detections(
     if not len(kept):
         what = "nothing" if wanted is None else "nothing of this class"
         raise UsageError(f"the model found {what} in the picture, so there is no score to explain")
-    candidates = model.candidates(_doubled(output), batch)
+    candidates = model.candidates(map_tensors(_doubled, output), batch)
     findings = []
     for box, score, label in zip(kept.boxes, kept.scores.tolist(), kept.labels.tolist(), strict=True):
         away = (candidates.boxes - box).abs().sum(dim=1) + (candidates.scores - score).abs()
@@ -127,17 +128,9 @@ def _log_odds(model: Any, score: Tensor) -> Tensor:
     return torch.logit(score, eps=1e-15)
 
 
-def _doubled(value: Any) -> Any:
-    """An output with every tensor that has a gradient in float64."""
-    if isinstance(value, Tensor):
-        return value.double() if value.requires_grad and value.is_floating_point() else value
-    if isinstance(value, Mapping):
-        return {name: _doubled(part) for name, part in value.items()}
-    if isinstance(value, tuple | list):
-        return type(value)(_doubled(part) for part in value)
-    if is_dataclass(value) and not isinstance(value, type):
-        return replace(value, **{one.name: _doubled(getattr(value, one.name)) for one in fields(value)})
-    return value
+def _doubled(one: Tensor) -> Tensor:
+    """In float64 where it has a gradient."""
+    return one.double() if one.requires_grad and one.is_floating_point() else one
 
 
 def _look_at_crop(model: RCNN, batch: Batch, wanted: int | None) -> Look:
