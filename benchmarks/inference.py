@@ -2,9 +2,10 @@
 
 A row is a network, a column is who runs it, one picture at a time. Every side starts from the same pixels in
 [0, 1], in memory, and ends with its answer: class scores, or detections after suppression. First ours is
-checked to say the same as torchvision's. Then all take turns; the table gives medians. With one thread they
-are of processor time, which neighbours on the machine disturb least, otherwise of wall-clock time. Ratio:
-torchvision in f32 / this side.
+checked to say the same as torchvision's. Then all take turns; the table gives medians of what lasts: ours
+hands its graph to oneDNN in the first rounds, which do not count, and not after a hundred pictures. With one
+thread they are of processor time, which neighbours on the machine disturb least, otherwise of wall-clock
+time. Ratio: torchvision in f32 / this side.
 
 Needs torchvision beside torch. ONNX Runtime, OpenVINO and OpenCV join in where they are installed.
 """
@@ -34,6 +35,7 @@ except ImportError as error:
     print(f"benchmarks/inference.py needs torchvision beside torch, to compare with ({error})")
     sys.exit(2)
 
+from neocog import recorded
 from neocog.errors import NeocogError
 from neocog.predict import Predictor
 from neocog.types import Batch, Frame, SampleKey
@@ -42,6 +44,9 @@ Answer = dict[str, Tensor]
 """`scores`, and of a detector `boxes` and `labels` too; of a segmenter `classes`."""
 
 Side = Callable[[], Any]
+
+UNCOUNTED = 3
+"""Rounds before the first that counts."""
 
 
 def main() -> None:
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
+    recorded.OFTEN = 1
     where = torch.device(options.device)
     name = torch.cuda.get_device_name(where) if where.type == "cuda" else f"{options.threads} threads"
     print(
@@ -96,7 +102,7 @@ def of_torchvision(model: Any, image: Tensor, case: Case) -> Answer:
         return found
     result = model(normalised(image))
     if isinstance(result, dict):  # a segmenter
-        return {"classes": result["out"][0].argmax(0)}
+        return {"classes": result["out"][0].max(dim=0).indices}  # faster than argmax
     return {"scores": result.softmax(1)[0]}
 
 
@@ -110,7 +116,7 @@ def of_neocog(predictor: Predictor, image: Tensor) -> Answer:
     if hasattr(answer, "boxes"):
         return {"boxes": answer.boxes, "scores": answer.scores, "labels": answer.labels + 1}
     if answer.scores.ndim == 3:
-        return {"classes": answer.scores.argmax(0)}
+        return {"classes": answer.labels}
     return {"scores": answer.scores}
 
 
@@ -187,13 +193,13 @@ def require(same: bool, otherwise: str) -> None:
 
 
 def take_turns(sides: dict[str, Side], turns: int, clock: Callable[[], float]) -> dict[str, float]:
-    """Median milliseconds of each side; the first two rounds do not count."""
+    """Median milliseconds of each side; the first rounds do not count."""
     times: dict[str, list[float]] = {name: [] for name in sides}
-    for turn in range(turns + 2):
+    for turn in range(turns + UNCOUNTED):
         for name, side in sides.items():
             began = clock()
             side()
-            if turn >= 2:
+            if turn >= UNCOUNTED:
                 times[name].append(clock() - began)
     return {name: statistics.median(values) * 1e3 for name, values in times.items()}
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from neocog.packed import MOST_LAYOUTS, MOST_SIZES, PackedConv, PackedLinear, packed_form, usable
+from neocog.packed import MOST_LAYOUTS, MOST_SIZES, SMALLEST, PackedConv, PackedLinear, packed_form, usable
 
 CLOSE = {torch.float32: 1e-5, torch.bfloat16: 0.04}
 
@@ -59,13 +59,17 @@ def test_convolutions(
 
 
 @settings(max_examples=40, deadline=None)
-@given(rows=st.integers(0, 70), inputs=st.integers(1, 90), outputs=st.integers(1, 40), relu=st.booleans())
+@given(rows=st.integers(0, 90), inputs=st.integers(1, 300), outputs=st.integers(1, 200), relu=st.booleans())
+@example(rows=64, inputs=128, outputs=128, relu=True)  # just large enough
+@example(rows=63, inputs=128, outputs=128, relu=True)
 def test_linear_layers(rows: int, inputs: int, outputs: int, relu: bool) -> None:
     torch.manual_seed(rows)
     layer, x = nn.Linear(inputs, outputs), torch.randn(rows, inputs)
     with torch.inference_mode():
-        wanted, found = layer(x), PackedLinear(layer)(x, relu)
-    torch.testing.assert_close(found, F.relu(wanted) if relu else wanted, rtol=1e-5, atol=1e-5)
+        own = PackedLinear(layer)
+        wanted, found = layer(x), own(x, relu)
+    assert ("weight" in vars(own)) == (rows * inputs * outputs >= SMALLEST)
+    torch.testing.assert_close(found, F.relu(wanted) if relu else wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_weights_are_kept_once_for_each_layout() -> None:

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 from tests.test_fast import NETWORKS, pictures, sides, trained
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from neocog import recorded
 from neocog.fast import packed
 from neocog.nested import map_tensors, named_tensors
 from neocog.packed import usable
 from neocog.predict import Predictor
-from neocog.recorded import MOST_COUNTS, MOST_RECORDINGS, Recorded
+from neocog.recorded import MOST_COUNTS, MOST_RECORDINGS
 
 pytestmark = pytest.mark.skipif(not usable(torch.float32), reason="this torch lacks oneDNN's operators")
 
@@ -112,12 +112,24 @@ def test_other_numbers_of_threads_and_types_are_other_sizes(at_once: list[bool])
 
 @torch.inference_mode()
 def test_other_answers_are_not_used(at_once: list[bool]) -> None:
-    graph = fx.symbolic_trace(Block().requires_grad_(False))
-    run = Recorded(graph, fx.symbolic_trace(Block().requires_grad_(False)))  # of other weights
-    image = image_of(6, 6)
+    own, _ = block()
+    other, module = block()
+    module.one.weight.mul_(1.5)
+    image, mixed = image_of(6, 6), vars(own)["forward"].graph
+    mixed.plain = vars(other)["forward"].graph.plain
+    first = mixed(image)
     for _ in range(4):
-        assert torch.equal(run(image)["second"], graph(image)["second"])
+        assert torch.equal(mixed(image)["second"], first["second"])
     assert at_once == [False]
+
+
+@torch.inference_mode()
+def test_dense_layers_alone_are_not_recorded(at_once: list[bool]) -> None:
+    module = nn.Sequential(nn.Linear(8, 8), nn.ReLU()).eval().requires_grad_(False)
+    own = packed(module, lambda one: one(torch.rand(2, 8)))
+    for _ in range(3):
+        own(torch.rand(2, 8))
+    assert not at_once
 
 
 def test_fusion_is_left_as_it_was() -> None:

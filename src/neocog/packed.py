@@ -21,8 +21,8 @@ LAYOUT = slice(320, None)
 MOST_SIZES, MOST_LAYOUTS = 1024, 8
 """What a convolution keeps: sizes of its input, and copies of its weights."""
 
-FEW_ROWS = 16
-"""Reading the weights takes as long as multiplying so many rows by them: fewer gain nothing from packing."""
+SMALLEST = 2**20
+"""Multiplications of the smallest product that is worth its overheads in oneDNN."""
 
 
 class PackedConv(nn.Module):
@@ -75,11 +75,11 @@ class PackedConv(nn.Module):
 
 
 class PackedLinear(nn.Module):
-    """A linear layer, with packed weights once it is given many rows, and on demand a ReLU behind it."""
+    """A linear layer, with packed weights where the product is not small, and on demand a ReLU behind it."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.plain_weight, self.bias = layer.weight, layer.bias
+        self.plain_weight, self.bias, self.outputs = layer.weight, layer.bias, layer.out_features
 
     @functools.cached_property
     def weight(self) -> Tensor:
@@ -89,7 +89,7 @@ class PackedLinear(nn.Module):
     def forward(self, x: Tensor, relu: bool = False) -> Tensor:
         """(R, inputs) to (R, outputs)."""
         x = x.to(self.plain_weight.dtype)
-        if x.numel() < FEW_ROWS * x.shape[-1]:
+        if x.numel() * self.outputs < SMALLEST:
             product = F.linear(x, self.plain_weight, self.bias)
             return product.relu_() if relu else product
         operator = torch.ops.mkldnn._linear_pointwise.default
@@ -116,10 +116,10 @@ def usable(dtype: torch.dtype) -> bool:
     """Whether this PyTorch has the operators, for numbers of this type, and they compute what they should."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
-    conv, linear = nn.Conv2d(8, 8, 3, 2, 1).to(dtype), nn.Linear(8, 4).to(dtype)
+    conv, linear = nn.Conv2d(8, 8, 3, 2, 1).to(dtype), nn.Linear(256, 64).to(dtype)
     draw = torch.Generator().manual_seed(0)
     image = torch.randn(2, 8, 9, 7, generator=draw).to(dtype, memory_format=torch.channels_last)
-    rows = torch.randn(2 * FEW_ROWS, 8, generator=draw).to(dtype)
+    rows = torch.randn(SMALLEST // (256 * 64), 256, generator=draw).to(dtype)
     try:
         with torch.inference_mode():
             plain = conv(image)

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx
 
 from neocog.nested import map_tensors, named_tensors
+from neocog.packed import PackedConv
 
 OFTEN = 100
 """Passes of one size before it is recorded: a pass gains 1 to 8 % of its time."""
@@ -43,10 +44,13 @@ class Recorded:
         Both do the same operators for all tensors of one size, and leave those that they are given alone.
         """
         self.graph, self.plain = graph, plain
+        self._worthwhile = any(isinstance(one, PackedConv) for one in graph.modules())
         self._times: Counter[Sizes] = Counter()
         self._runs: dict[Sizes, Callable[..., Any]] = {}
 
     def __call__(self, *tensors: Tensor) -> Any:
+        if not self._worthwhile:
+            return self.graph.forward(*tensors)
         sizes = (torch.get_num_threads(), *[(one.shape, one.dtype) for one in tensors])
         run = self._runs.get(sizes)
         if run is not None:
