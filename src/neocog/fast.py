@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn import functional as F
 
+from neocog.fold import run_hooked
 from neocog.packed import PackedConv, PackedLinear, packed_form, usable
 from neocog.recorded import Recorded
 from neocog.types import Features
@@ -103,12 +104,7 @@ def _calls(model: nn.Module, run: Callable[[nn.Module], object]) -> tuple[Calls,
 
     hooks = [one.register_forward_pre_hook(note, with_kwargs=True) for one in model.modules()]
     hooks += [one.register_forward_hook(watch) for one in model.modules()]
-    try:
-        with torch.inference_mode():
-            run(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_hooked(model, run, hooks)
     return calls, read
 
 

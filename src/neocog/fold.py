@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.utils.hooks import RemovableHandle
 
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 _FUSE: dict[type[nn.Module], Callable[[Any, Any], nn.Module]] = {
@@ -39,12 +40,7 @@ def fold_batchnorm(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.M
             hooks.append(module.register_forward_hook(after))
         elif isinstance(module, _NORMS):
             hooks.append(module.register_forward_pre_hook(before))
-    try:
-        with torch.inference_mode():
-            run(model)
-    finally:
-        for hook in hooks:
-            hook.remove()
+    run_hooked(model, run, hooks)
     replaced: dict[nn.Module, nn.Module] = {}
     for norm, layer in pairs.items():
         replaced[layer] = _FUSE[type(layer)](layer, norm)
@@ -54,3 +50,15 @@ def fold_batchnorm(model: nn.Module, run: Callable[[nn.Module], object]) -> nn.M
             if child in replaced:
                 setattr(parent, name, replaced[child])
     return model
+
+
+def run_hooked(
+    model: nn.Module, run: Callable[[nn.Module], object], hooks: Iterable[RemovableHandle]
+) -> None:
+    """`run(model)` without gradients, and then take these hooks off it, whatever happens."""
+    try:
+        with torch.inference_mode():
+            run(model)
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -8,9 +8,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from neocog.backbones.resnet import resnet18
 from neocog.cli import main
+from neocog.errors import CheckpointError
 from neocog.export import packages
 from neocog.export.reader import Exported
 
@@ -48,6 +52,35 @@ def test_a_model_folder_is_compared_on_generated_pictures(
     assert "comparing on 4 pictures made from generated scenes" in capsys.readouterr().out
     assert main([*words, "--int8", "--overwrite"]) == 2
     assert "has none: give --data PATH" in capsys.readouterr().err
+
+
+def test_a_published_model_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    weights, out = tmp_path / "resnet18.pth", tmp_path / "resnet18.onnx"
+    torch.save(resnet18(1000).state_dict(), weights)
+    words = ["export", "resnet18", "--weights", str(weights), "--out", str(out), "--pictures", "3"]
+    monkeypatch.chdir(tmp_path)
+    assert main([*words, "--threads", "1"]) == 0
+    assert "made from generated scenes" in capsys.readouterr().out
+    exported = Exported(out)
+    assert exported.description["resize"] == "centre" and len(exported.classes) == 1000
+
+
+def test_a_runtime_that_fails_is_one_line(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    out = tmp_path / "digits.onnx"
+    assert main(["export", str(run), "--out", str(out), "--pictures", "3"]) == 0
+    exported = Exported(out)
+
+    def fail(feed: Any) -> Any:
+        raise RuntimeError("no memory\n  for this")
+
+    monkeypatch.setattr(exported.session, "run", fail)
+    with pytest.raises(CheckpointError) as caught:
+        exported.predict(np.zeros((20, 30, 3), np.uint8))
+    assert str(caught.value).startswith("digits.onnx: its runtime fails on a batch of 1, ")
+    assert str(caught.value).endswith(" px (no memory for this)")
 
 
 def test_int8_shows_what_it_costs(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

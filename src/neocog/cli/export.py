@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from neocog.cli.common import JsonOption, ThreadsOption, check_file, output, use_threads, write_json
+from neocog.cli.training import PublishedOption
 from neocog.errors import UsageError
 
 if TYPE_CHECKING:
@@ -20,13 +21,17 @@ EXAMPLE = "Example: neocog export runs/first --format onnx --out first.onnx"
 
 
 def export(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, a model folder or coco:NAME.")],
+    run: Annotated[
+        Path,
+        typer.Argument(metavar="RUN", help="A run folder or a model folder; with --weights, a model's name."),
+    ],
     out: Annotated[
         Path, typer.Option("--out", metavar="FILE", help="The file to write: .onnx, or .xml for openvino.")
     ],
     format: Annotated[
         str, typer.Option("--format", metavar="onnx|openvino", help="What the file is for.")
     ] = "onnx",
+    weights: PublishedOption = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -64,22 +69,23 @@ def export(
         check_file("--out", out, SUFFIXES[format], overwrite=overwrite)
         require(*PACKAGES[format])
     file = output(json)
-    predictor = load(run, precision="f32", progress=show_download(file))
-    opened = find_pictures(run, predictor, data)
+    predictor = load(run, precision="f32", progress=show_download(file), weights=weights)
+    own = run if weights is None else None
+    opened = find_pictures(own, predictor, data)
     calibration = []
     if int8:
         if opened is None:
             raise UsageError(f"--int8 is set by training pictures, and {run} has none: give --data PATH")
         require_classes(opened, predictor.classes, "the model")
-        training = find_pictures(run, predictor, data, learnt=True)
+        training = find_pictures(own, predictor, data, learnt=True)
         calibration = whole_pictures(training, calibrate)
     name = "generated scenes" if opened is None else f"{opened.name}, split '{opened.split}'"
     print(f"comparing on {pictures} pictures made from {name}", file=file)
     seen = varied(opened, pictures)
     compared = export_model(predictor, out, seen, format=format, calibration=calibration, threads=threads)
     print(compared.line(), file=file)
-    weights = out if format == "onnx" else out.with_suffix(".bin")
-    size = f"{weights.stat().st_size / 2**20:.1f} MiB"
+    numbers = out if format == "onnx" else out.with_suffix(".bin")
+    size = f"{numbers.stat().st_size / 2**20:.1f} MiB"
     print(f"{out}: {size} of weights, described in {out.with_suffix('.json').name}", file=file)
     result = {"file": str(out), "format": format, "compared": compared.to_dict()}
     if opened is not None and int8:
@@ -121,7 +127,7 @@ def whole_pictures(data: Dataset | None, number: int) -> list[Any]:
 
 
 def find_pictures(
-    run: Path, predictor: Predictor, data: str | None, *, learnt: bool = False
+    run: Path | None, predictor: Predictor, data: str | None, *, learnt: bool = False
 ) -> Dataset | None:
     """Pictures of the data named, or of the run's own; None where these cannot be opened.
 
@@ -140,8 +146,8 @@ def find_pictures(
     if data is not None:
         return open_first(data, ("val", "test"))
     try:
-        stored = read_run_data(run)
-        if stored is None:  # a model folder
+        stored = None if run is None else read_run_data(run)
+        if stored is None:  # a published model, or a model folder
             return None
         how = {"main": stored.main, "ignore_label": stored.ignore_label}
         return open_first(stored.data, stored.unseen_splits, **how)

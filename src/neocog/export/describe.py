@@ -7,7 +7,7 @@ from typing import Any
 
 from neocog.export.networks import OUTPUTS, Room
 from neocog.predict import Predictor
-from neocog.transforms.geometry import Resize, ShorterSide
+from neocog.transforms.geometry import CentreCrop, Resize, ShorterSide
 from neocog.types import Task
 from neocog.version import __version__
 from neocog.zoo import resized
@@ -41,7 +41,7 @@ _OUTPUTS: dict[Task, dict[str, str]] = {
 def describe(predictor: Predictor, room: Room) -> dict[str, Any]:
     """Plain values, ready for JSON, which a reader needs; `room` says which pictures the file takes."""
     rule = resized(predictor.model.options, predictor.size)
-    names = {Resize: "stretch", ShorterSide: "shorter"}
+    names = {Resize: "stretch", ShorterSide: "shorter", CentreCrop: "centre"}
     search = predictor.search
     inputs = ["images"]
     if predictor.task in (Task.DETECT, Task.LOCALIZE):
@@ -55,6 +55,7 @@ def describe(predictor: Predictor, room: Room) -> dict[str, Any]:
         "classes": list(predictor.classes),
         "size": list(predictor.size),
         "resize": names.get(type(rule), "fit"),
+        "centre": rule.share if isinstance(rule, CentreCrop) else None,
         "multiple": room.multiple,
         "fixed": None if room.fixed is None else list(room.fixed),
         "inputs": {name: _INPUTS[name] for name in inputs},

@@ -25,7 +25,7 @@ from neocog.parts.regions import given
 from neocog.predict import Timing
 from neocog.predictions import AnyPrediction, Picture, prediction_of
 from neocog.proposals.search import SearchOptions, selective_search
-from neocog.transforms.geometry import Geometry, Resize, ShorterSide
+from neocog.transforms.geometry import CentreCrop, Geometry, Resize, ShorterSide
 from neocog.transforms.recipes import evaluation_recipe
 from neocog.transforms.warp import Size
 from neocog.types import (
@@ -103,7 +103,7 @@ class Exported:
 
     def __init__(self, file: str | Path, threads: int | None = None) -> None:
         """Raises CheckpointError for a file that is not readable, or that this library did not write."""
-        file = Path(file)
+        self.file = file = Path(file)
         opener = OpenVinoSession if file.suffix == ".xml" else OnnxSession
         try:
             self.session: Session = opener(file, threads)
@@ -121,7 +121,7 @@ class Exported:
         height, width = description["size"]
         self.size = (height, width)
         self.padding = int(description["multiple"])
-        self.transform = evaluation_recipe(_fitting(description["resize"], self.size))
+        self.transform = evaluation_recipe(_fitting(description, self.size))
         search = description["search"]
         self.search = None if search is None else TypeAdapter(SearchOptions).validate_python(search)
         self.unseen: tuple[int, ...] = ()  # such detectors are exported with all classes on a par
@@ -152,8 +152,14 @@ class Exported:
         ]
 
     def outputs(self, batch: Batch) -> Outputs:
-        """What the file gives for a batch, as it is."""
-        return self.session.run(self.feed(batch))
+        """What the file gives for a batch, as it is. Raises CheckpointError where its runtime fails."""
+        try:
+            return self.session.run(self.feed(batch))
+        except Exception as error:
+            height, width = batch.images.shape[-2:]
+            reason = " ".join(str(error).split())[:200]
+            size = f"a batch of {len(batch)}, {width} x {height} px"
+            raise CheckpointError(f"{self.file.name}: its runtime fails on {size} ({reason})") from error
 
     def feed(self, batch: Batch) -> dict[str, NDArray[Any]]:
         """The inputs of the file for a batch, by name."""
@@ -188,10 +194,13 @@ class Exported:
                 yield Reconstruction(tensors["drawn"][place], tensors["codes"][place])
 
 
-def _fitting(rule: str, size: Size) -> Size | Geometry:
+def _fitting(description: Mapping[str, Any], size: Size) -> Size | Geometry:
     """How pictures are brought to the network's size, by the name of the rule."""
+    rule = description["resize"]
     if rule == "stretch":
         return Resize(size)
+    if rule == "centre":
+        return CentreCrop(size, description["centre"])
     return ShorterSide(min(size), max(size)) if rule == "shorter" else size
 
 
