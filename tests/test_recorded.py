@@ -90,6 +90,20 @@ def test_sizes_that_come_often_are_recorded_and_few_of_them(at_once: list[bool])
 
 
 @torch.inference_mode()
+def test_inputs_and_earlier_answers_stay_as_they_are(at_once: list[bool]) -> None:
+    """Though sums are taken in place, and here the input is one of what is summed."""
+    run, module = block()
+    images = [image_of(6, 6) for _ in range(5)]
+    before = [one.clone() for one in images]
+    found = [run(one) for one in images]
+    assert at_once == [True]
+    for image, own, answer in zip(images, before, found, strict=True):
+        assert torch.equal(image, own)
+        for key, value in module(own).items():
+            torch.testing.assert_close(answer[key], value, rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
 def test_counts_do_not_pile_up() -> None:
     run, _ = block()
     for side in range(MOST_COUNTS + 2):
