@@ -16,7 +16,7 @@ FILES = sorted(SOURCE.rglob("*.py"))
 
 LAYERS = [
     {"errors", "version"},
-    {"types", "files", "precision", "convert_child", "optimizers", "shards"},
+    {"types", "files", "nested", "precision", "convert_child", "optimizers", "shards"},
     {"weights", "convert", "cards"},
     {"ops"},
     {"data", "transforms", "metrics", "proposals", "backbones"},
@@ -26,7 +26,7 @@ LAYERS = [
     {"zoo", "testing"},
     {
         *("pictures", "explain", "checkpoint", "distributed", "predict", "predictions", "propose"),
-        *("fold", "fast", "packed", "published", "run_data", "stream"),
+        *("fold", "fast", "packed", "recorded", "published", "run_data", "stream"),
     },
     {"judging"},
     {"evaluate", "records"},
@@ -43,7 +43,10 @@ LAYERS = [
 WITHIN_A_LAYER = {
     ("data", "transforms"),
     ("convert", "weights"),
+    ("fast", "fold"),
     ("fast", "packed"),
+    ("fast", "recorded"),
+    ("recorded", "packed"),
     ("predict", "fast"),
     ("cards", "weights"),
     ("predict", "fold"),
