@@ -56,6 +56,19 @@ def test_the_page_pools_and_unpools(visit: Any) -> None:
     expect(page.locator(".agrees")).to_have_text(["equals the library's output"] * 2)
 
 
+def test_a_second_push_before_the_first_is_shown(visit: Any) -> None:
+    from playwright.sync_api import expect
+
+    page = visit.open("pooling")
+    page.evaluate(
+        """() => {
+            for (const name of ["right", "down", "down", "back to the middle", "left", "left", "up"])
+                document.querySelector(`.pushes [aria-label="${name}"]`).click();
+        }"""
+    )
+    expect(page.locator(".sum").last).to_contain_text("Pushed 2 left and 1 up.")
+
+
 def test_a_push_changes_the_pooled_map_as_far_as_torch_says(visit: Any) -> None:
     from playwright.sync_api import expect
 

@@ -20,7 +20,7 @@ export function pad(name, places, change) {
   function key(event, i) {
     const step = { ArrowUp: 0.05, ArrowDown: -0.05, PageUp: 0.25, PageDown: -0.25 }[event.key];
     const next = dots[i + ({ ArrowRight: 1, ArrowLeft: -1 }[event.key] ?? NaN)];
-    if (step) change(now.map((value, k) => (k === i ? rounded(value + step) : value)));
+    if (step) change(now = now.map((value, k) => (k === i ? rounded(value + step) : value)));
     else if (next) focus(next);
     else return;
     event.preventDefault();

@@ -36,7 +36,8 @@ export function push(set) {
   const told = html("p", { class: "sum", role: "status" }), agrees = agreement(), place = html("figure");
   let now = { down: 0, right: 0 };
   const within = (value) => whole(value, -MOST, MOST);
-  const move = (down, right) => set({ down: within(now.down + down), right: within(now.right + right) });
+  const to = (down, right) => { now = { down: within(down), right: within(right) }; set(now); }; // a second push may come before the first is shown
+  const move = (down, right) => to(now.down + down, now.right + right);
   const large = board("large", { move }), small = board("small");
   const shapes = choice("shape", Object.entries(SHAPES).map(([key, [text]]) => [key, text]), "seven", (shape) => set({ shape }));
   const button = (text, name, act) => html("button", { type: "button", "aria-label": name, onclick: act }, text);
@@ -45,7 +46,7 @@ export function push(set) {
     html("p", { class: "idea" }, "A convolution follows a shift. Pooling hides one, as long as the largest value stays in its window. Push by the buttons, or by the arrow keys on the map."),
     html("div", { class: "controls" }, shapes, html("div", { class: "pushes", role: "group", "aria-label": "push the shape" },
       button("←", "left", () => move(0, -1)), button("↑", "up", () => move(-1, 0)), button("↓", "down", () => move(1, 0)), button("→", "right", () => move(0, 1)),
-      button("back", "back to the middle", () => set({ down: 0, right: 0 })))),
+      button("back", "back to the middle", () => to(0, 0)))),
     html("div", { class: "side" }, large, small, html("table", { class: "numbers" },
       html("thead", {}, html("tr", {}, ["map", "cells that stayed", "distance"].map((text) => html("th", { scope: "col" }, text)))), table)),
     told, agrees, place);
