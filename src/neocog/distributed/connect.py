@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -49,6 +49,8 @@ def connect(device: torch.device, patience: float = PATIENCE) -> Iterator[Peers]
         raise
     finally:
         watch.stop()
+    with suppress(DeviceError):  # the store is the first process's, which leaves when nobody asks it any more
+        group.end()
     dist.destroy_process_group()
 
 
