@@ -191,8 +191,9 @@ def _measure(
             one = found[key.index] = _Found(record, timing, given[place])
             if shards is not None:
                 shards.append(key.index, _line(one))
-    for index, message in loader.faulty.items() if shards is not None else ():
-        shards.append(index, {"fault": message})  # type: ignore[union-attr]
+    if shards is not None:
+        for index, message in loader.faulty.items():
+            shards.append(index, {"fault": message})
     return _Part(found, loader.faulty, stopped=False)
 
 

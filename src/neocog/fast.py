@@ -187,8 +187,8 @@ def _fuse(traced: fx.GraphModule, layers: Layers) -> None:
     for node in list(graph.nodes):
         if isinstance(modules.get(_name(node)), nn.Identity | nn.Dropout):
             _replace(graph, node, node.args[0])
-    new = {node for node in graph.nodes if isinstance(modules.get(_name(node)), nn.MaxPool2d)}
     forms = {node: layers[modules[_name(node)]] for node in graph.nodes if modules.get(_name(node)) in layers}
+    new = {node for node in graph.nodes if isinstance(modules.get(_name(node)), nn.MaxPool2d)} | forms.keys()
     convolutions = {node for node, form in forms.items() if isinstance(form, PackedConv)}
     for number, (node, form) in enumerate(forms.items()):
         node.target = f"packed_{number}"
@@ -208,7 +208,7 @@ def _fuse(traced: fx.GraphModule, layers: Layers) -> None:
         if len(node.args) > 1:
             other = node.args[1]
             used_later = any(place[user] > place[node] for user in other.users)
-            node.kwargs = {**node.kwargs, "into": other in {*new, *forms} and not used_later}
+            node.kwargs = {**node.kwargs, "into": other in new and not used_later}
 
 
 def _added(node: fx.Node, after: fx.Node | None, convolutions: Collection[fx.Node]) -> fx.Node | None:

@@ -52,15 +52,17 @@ class Recorded:
         if not self._worthwhile:
             return self.graph.forward(*tensors)
         sizes = (torch.get_num_threads(), *[(one.shape, one.dtype) for one in tensors])
-        run = self._runs.get(sizes)
-        if run is not None:
-            return run(*tensors)
+        if sizes not in self._runs:
+            self._count(sizes, tensors)
+        return self._runs.get(sizes, self.graph.forward)(*tensors)
+
+    def _count(self, sizes: Sizes, tensors: Sequence[Tensor]) -> None:
+        """One pass more of these sizes, and their recording where that is due."""
         self._times[sizes] += 1
         if len(self._times) > MOST_COUNTS:
             self._times.clear()
         elif self._times[sizes] > OFTEN and len(self._runs) < MOST_RECORDINGS:
             self._runs[sizes] = recorded(self.plain, tensors, self.graph.forward)
-        return self.graph.forward(*tensors)
 
 
 def recorded(

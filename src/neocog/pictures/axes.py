@@ -84,8 +84,8 @@ class Scale:
         count = max(2, abs(self.end - self.start) / spacing)
         if self.log:
             powers = self.lower < 1e-3 or self.upper > 1e6
-            values = _log_ticks(self.lower, self.upper, count)
-            return [(value, _scientific(value) if powers else tick_label(value)) for value in values]
+            values, step = _log_ticks(self.lower, self.upper, count)
+            return [(value, _scientific(value) if powers else tick_label(value, step)) for value in values]
         step = _round_step((self.upper - self.lower) / count)
         first, last = math.ceil(self.lower / step - 1e-6), math.floor(self.upper / step + 1e-6)
         return [(i * step, tick_label(i * step, step)) for i in range(first, last + 1)]
@@ -121,20 +121,23 @@ def _round_step(step: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= step * (1 - 1e-9))
 
 
-def _log_ticks(lower: float, upper: float, count: float) -> list[float]:
-    """1-2-5 in every decade where there is room, else powers of ten, else every few powers of ten."""
+def _log_ticks(lower: float, upper: float, count: float) -> tuple[list[float], float | None]:
+    """1-2-5 in every decade where there is room, else powers of ten, else every few powers of ten.
+
+    Where not even two of these lie between the ends: even steps, and their size.
+    """
     first, last = math.floor(math.log10(lower)), math.ceil(math.log10(upper))
     options: list[list[float]] = [[1, 2, 3, 4, 5, 6, 8], [1, 2, 5], [1, 3], [1]]
     chosen: list[float] = []
     for factors in options:
         chosen = [f * 10.0**p for p in range(first, last + 1) for f in factors]
         chosen = [value for value in chosen if lower * (1 - 1e-9) <= value <= upper * (1 + 1e-9)]
-        if len(chosen) < 2:  # less than a factor of two from end to end: round steps, as on a linear axis
+        if len(chosen) < 2:
             step = _round_step((upper - lower) / count)
-            return [i * step for i in range(math.ceil(lower / step), math.floor(upper / step) + 1)]
+            return [i * step for i in range(math.ceil(lower / step), math.floor(upper / step) + 1)], step
         if len(chosen) <= 1.3 * count:
-            return chosen
-    return chosen[:: math.ceil(len(chosen) / count)]
+            return chosen, None
+    return chosen[:: math.ceil(len(chosen) / count)], None
 
 
 def tick_label(value: float, step: float | None = None) -> str:
